@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Storage integers of 8 bits and fewer that round and saturate when made from a wider number, and never wrap.
+//
+//   static_assert(halfway::small_int<8, true>(200) == 127 && halfway::small_int<8, true>(-2.5f) == -2);
+//
+// Arithmetic happens in int, to which they convert implicitly; making one again is explicit and saturates.
+
+#ifndef HALFWAY_TYPES_SMALL_INT_H_
+#define HALFWAY_TYPES_SMALL_INT_H_
+
+#include <compare>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "halfway/types/minifloat.h"
+
+namespace halfway {
+
+/// An integer of `Bits` bits (at most 8) in a byte; int4 is kept sign-extended, so that its value is that of the byte.
+template <int Bits, bool Signed>
+class small_int {
+  static_assert(Bits >= 1 && Bits <= 8);
+
+ public:
+  using storage = std::conditional_t<Signed, std::int8_t, std::uint8_t>;
+  static constexpr int lowest_value = Signed ? -(1 << (Bits - 1)) : 0;
+  static constexpr int max_value = Signed ? (1 << (Bits - 1)) - 1 : (1 << Bits) - 1;
+
+  constexpr small_int() = default;
+
+  /// Saturates.
+  template <std::integral T>
+  constexpr explicit small_int(T value) : value_(clamp(value)) {}
+
+  /// Nearest integer, ties to even, saturating; infinities saturate, NaN becomes 0.
+  template <class T>
+    requires(std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, long double>)
+  constexpr explicit small_int(T value) : value_(round(value)) {}
+
+  template <class Format>
+  constexpr explicit small_int(minifloat<Format> value) : small_int(static_cast<float>(value)) {}
+
+  template <int OtherBits, bool OtherSigned>
+    requires(OtherBits != Bits || OtherSigned != Signed)
+  constexpr explicit small_int(small_int<OtherBits, OtherSigned> value) : small_int(static_cast<int>(value)) {}
+
+  /// The value whose two's complement pattern is in the low bits; higher bits are dropped.
+  static constexpr small_int from_bits(std::uint8_t bits) {
+    int v = bits & ((1 << Bits) - 1);
+    if (Signed && v > max_value) v -= 1 << Bits;
+    return small_int(v);
+  }
+  /// The two's complement pattern in the low bits, zeros above.
+  constexpr std::uint8_t bits() const { return static_cast<std::uint8_t>(value_ & ((1 << Bits) - 1)); }
+
+  constexpr operator int() const { return value_; }  // NOLINT: implicit, because exact
+
+  friend constexpr bool operator==(small_int, small_int) = default;
+  friend constexpr std::strong_ordering operator<=>(small_int, small_int) = default;
+
+ private:
+  template <class T>
+  static constexpr storage clamp(T value) {
+    if constexpr (std::same_as<T, bool>) {
+      return clamp(static_cast<int>(value));
+    } else {
+      if (value > T{0} && static_cast<std::make_unsigned_t<T>>(value) > static_cast<unsigned>(max_value)) return storage{max_value};
+      if constexpr (std::is_signed_v<T>) {
+        if (value < T{0} && static_cast<std::common_type_t<T, int>>(value) < lowest_value) return static_cast<storage>(lowest_value);
+      }
+      return static_cast<storage>(value);
+    }
+  }
+
+  template <class T>
+  static constexpr storage round(T value) {
+    if (!(value > static_cast<T>(lowest_value))) return value != value ? storage{0} : static_cast<storage>(lowest_value);
+    if (!(value < static_cast<T>(max_value))) return storage{max_value};
+    int whole = static_cast<int>(value);                // towards zero, in range
+    const T rest = value - static_cast<T>(whole);       // exact
+    const bool odd = (whole & 1) != 0;
+    if (rest > T(0.5) || (odd && rest == T(0.5))) ++whole;
+    if (rest < T(-0.5) || (odd && rest == T(-0.5))) --whole;
+    return static_cast<storage>(whole);
+  }
+
+  storage value_{};
+};
+
+}  // namespace halfway
+
+template <int Bits, bool Signed>
+struct std::hash<halfway::small_int<Bits, Signed>> {
+  std::size_t operator()(halfway::small_int<Bits, Signed> x) const noexcept { return std::hash<int>{}(x); }
+};
+
+template <int Bits, bool Signed>
+class std::numeric_limits<halfway::small_int<Bits, Signed>> {
+  using T = halfway::small_int<Bits, Signed>;
+
+ public:
+  static constexpr bool is_specialized = true;
+  static constexpr bool is_signed = Signed;
+  static constexpr bool is_integer = true;
+  static constexpr bool is_exact = true;
+  static constexpr bool has_infinity = false;
+  static constexpr bool has_quiet_NaN = false;
+  static constexpr bool has_signaling_NaN = false;
+  static constexpr std::float_denorm_style has_denorm = std::denorm_absent;
+  static constexpr bool has_denorm_loss = false;
+  static constexpr std::float_round_style round_style = std::round_to_nearest;  // of conversions from floating point
+  static constexpr bool is_iec559 = false;
+  static constexpr bool is_bounded = true;
+  static constexpr bool is_modulo = false;
+  static constexpr int digits = Signed ? Bits - 1 : Bits;
+  static constexpr int digits10 = digits * 30103 / 100000;
+  static constexpr int max_digits10 = 0;
+  static constexpr int radix = 2;
+  static constexpr int min_exponent = 0;
+  static constexpr int min_exponent10 = 0;
+  static constexpr int max_exponent = 0;
+  static constexpr int max_exponent10 = 0;
+  static constexpr bool traps = false;
+  static constexpr bool tinyness_before = false;
+
+  static constexpr T min() noexcept { return T(T::lowest_value); }
+  static constexpr T lowest() noexcept { return T(T::lowest_value); }
+  static constexpr T max() noexcept { return T(T::max_value); }
+  static constexpr T epsilon() noexcept { return T(); }
+  static constexpr T round_error() noexcept { return T(); }
+  static constexpr T infinity() noexcept { return T(); }
+  static constexpr T quiet_NaN() noexcept { return T(); }
+  static constexpr T signaling_NaN() noexcept { return T(); }
+  static constexpr T denorm_min() noexcept { return T(); }
+};
+
+#endif  // HALFWAY_TYPES_SMALL_INT_H_
