@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every kernel, for the target of this pass. dispatch.h repeats this file for each target.
+
+// Says to dispatch.h that the kernels took part in a loop over the targets.
+#if defined(HIGHWAY_HWY_FOREACH_TARGET_H_) && !defined(HALFWAY_SIMD_KERNELS_IN_LOOP)
+#define HALFWAY_SIMD_KERNELS_IN_LOOP
+#endif
+
+#if defined(HALFWAY_SIMD_KERNELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HALFWAY_SIMD_KERNELS_INL_H_
+#undef HALFWAY_SIMD_KERNELS_INL_H_
+#else
+#define HALFWAY_SIMD_KERNELS_INL_H_
+#endif
+
+#include <cstdint>
+
+#include "halfway/simd/load_store-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace halfway {
+namespace HWY_NAMESPACE {
+
+// The target (a HWY_ constant) that this namespace is compiled for.
+inline std::int64_t ThisTarget() { return HWY_TARGET; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace halfway
+HWY_AFTER_NAMESPACE();
+
+#endif  // HALFWAY_SIMD_KERNELS_INL_H_
