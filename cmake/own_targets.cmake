@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # How the project's own programs (tests, examples, benchmarks) are made. Nothing here reaches a user's targets.
 
+list(APPEND CMAKE_MODULE_PATH ${PROJECT_SOURCE_DIR}/cmake/find)
+
 # Linked PRIVATE by our own programs: they see every warning, users see none of these flags.
 # Warnings become errors with CMake's own CMAKE_COMPILE_WARNING_AS_ERROR, which the presets switch on.
 add_library(halfway_warnings INTERFACE)
