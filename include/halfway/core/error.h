@@ -9,6 +9,7 @@
 #define HALFWAY_CORE_ERROR_H_
 
 #include <atomic>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -64,6 +65,9 @@ template <class T>
 std::string to_text(const T& value) {
   if constexpr (std::is_convertible_v<const T&, std::string_view>) {
     return std::string(std::string_view(value));
+  } else if constexpr (std::is_floating_point_v<T>) {
+    char digits[64];  // the shortest text that reads back as the same value; std::to_string would show 1e-8 as 0.000000
+    return std::string(digits, std::to_chars(digits, digits + sizeof(digits), value).ptr);
   } else {
     return std::to_string(value);
   }
