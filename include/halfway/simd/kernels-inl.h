@@ -15,7 +15,10 @@
 
 #include <cstdint>
 
+#include "halfway/simd/gemm-inl.h"
 #include "halfway/simd/load_store-inl.h"
+#include "halfway/simd/optimizer-inl.h"
+#include "halfway/simd/scale-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
