@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings as text, "key=value,key=value", and the names nearest to a misspelt one.
 //
-//   for (const auto& [key, value] : halfway::detail::parse_assignments("halfway::f", "a=1, b=2")) ...
-//   halfway::detail::nearest_names("lineer", names)      // "linear", "bilinear" or "relu"
+//   for (const auto& [key, value] : halfway::detail::parse_assignments("halfway::f", "a=1, b=2"))
+//   ... halfway::detail::nearest_names("lineer", names)      // "linear", "bilinear" or "relu"
 #ifndef HALFWAY_PRECISION_TEXT_H_
 #define HALFWAY_PRECISION_TEXT_H_
 
@@ -32,8 +32,9 @@ struct assignment {
   std::string_view value;
 };
 
-// The pairs of "key=value,key=value" in their order, blanks around keys and values dropped. The views point into `text`.
-// Errors, which name `where` and the text: a part without "=", an empty key or value, a key given twice.
+// The pairs of "key=value,key=value" in their order, blanks around keys and values dropped. The
+// views point into `text`. Errors, which name `where` and the text: a part without "=", an empty
+// key or value, a key given twice.
 inline std::vector<assignment> parse_assignments(std::string_view where, std::string_view text) {
   std::vector<assignment> assignments;
   for (std::string_view rest = text;;) {
@@ -41,11 +42,13 @@ inline std::vector<assignment> parse_assignments(std::string_view where, std::st
     const std::string_view part = rest.substr(0, comma);
     const std::size_t equals = part.find('=');
     if (equals == std::string_view::npos) {
-      fail(concat(where, ": ", quoted(trimmed(part)), " in ", quoted(text), " is not of the form key=value"));
+      fail(concat(where, ": ", quoted(trimmed(part)), " in ", quoted(text),
+                  " is not of the form key=value"));
     }
     const assignment a{trimmed(part.substr(0, equals)), trimmed(part.substr(equals + 1))};
     if (a.key.empty() || a.value.empty()) {
-      fail(concat(where, ": ", quoted(trimmed(part)), " in ", quoted(text), " lacks a ", a.key.empty() ? "key" : "value"));
+      fail(concat(where, ": ", quoted(trimmed(part)), " in ", quoted(text), " lacks a ",
+                  a.key.empty() ? "key" : "value"));
     }
     if (std::ranges::find(assignments, a.key, &assignment::key) != assignments.end()) {
       fail(concat(where, ": ", quoted(a.key), " stands twice in ", quoted(text)));
@@ -56,7 +59,8 @@ inline std::vector<assignment> parse_assignments(std::string_view where, std::st
   }
 }
 
-// How many insertions, deletions and substitutions of a character turn one word into the other (Levenshtein).
+// How many insertions, deletions and substitutions of a character turn one word into the other
+// (Levenshtein).
 inline std::size_t edit_distance(std::string_view from, std::string_view to) {
   std::vector<std::size_t> row(to.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
@@ -73,7 +77,8 @@ inline std::size_t edit_distance(std::string_view from, std::string_view to) {
 }
 
 // Up to three names, nearest first, ready for a message: "\"linear\", \"bilinear\" or \"relu\"".
-inline std::string nearest_names(std::string_view word, const std::vector<std::string_view>& names) {
+inline std::string nearest_names(std::string_view word,
+                                 const std::vector<std::string_view>& names) {
   std::vector<std::pair<std::size_t, std::string_view>> ranked;
   for (const std::string_view name : names) ranked.emplace_back(edit_distance(word, name), name);
   std::ranges::sort(ranked);

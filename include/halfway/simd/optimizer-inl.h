@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Optimizer steps: weights, gradient and state are read once and written once, and the model's copy of the weights leaves in
-// the same pass. The formulas and their sources stand in training/optimizer.h.
+// Optimizer steps: weights, gradient and state are read once and written once, and the model's copy
+// of the weights leaves in the same pass. The formulas and their sources stand in
+// training/optimizer.h.
 
 #if defined(HALFWAY_SIMD_OPTIMIZER_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_OPTIMIZER_INL_H_
@@ -45,8 +46,8 @@ struct FirstLanes {
   }
 };
 
-// Products and sums are written as explicit fused multiply-adds, so that every target which has them gives the same bits
-// whatever the compiler would contract.
+// Products and sums are written as explicit fused multiply-adds, so that every target which has
+// them gives the same bits whatever the compiler would contract.
 
 template <class Model, class DF, class Part>
 HWY_INLINE void SgdStep(DF df, Part part, const SgdArgs<Model>& a, size_t i) {
@@ -55,7 +56,8 @@ HWY_INLINE void SgdStep(DF df, Part part, const SgdArgs<Model>& a, size_t i) {
   auto direction = g;
   if (a.momentum != nullptr) {
     const auto decayed = hn::Mul(hn::Set(df, a.gradient_share), g);
-    const auto b = hn::MulAdd(hn::Set(df, a.momentum_share), part.Load(df, a.momentum + i), decayed);
+    const auto b =
+        hn::MulAdd(hn::Set(df, a.momentum_share), part.Load(df, a.momentum + i), decayed);
     part.Store(b, df, a.momentum + i);
     direction = a.nesterov ? hn::MulAdd(hn::Set(df, a.nesterov_share), b, g) : b;
   }
@@ -68,12 +70,15 @@ template <class Model, class DF, class Part>
 HWY_INLINE void AdamStep(DF df, Part part, const AdamArgs<Model>& a, size_t i) {
   const auto w = part.Load(df, a.weights + i);
   const auto g = hn::MulAdd(hn::Set(df, a.l2), w, part.Load(df, a.gradient + i));
-  const auto m = hn::MulAdd(hn::Set(df, a.beta1), part.Load(df, a.first + i), hn::Mul(hn::Set(df, a.one_minus_beta1), g));
+  const auto m = hn::MulAdd(hn::Set(df, a.beta1), part.Load(df, a.first + i),
+                            hn::Mul(hn::Set(df, a.one_minus_beta1), g));
   const auto scaled_g = hn::Mul(hn::Set(df, a.one_minus_beta2), g);
-  const auto v = hn::MulAdd(scaled_g, g, hn::Mul(hn::Set(df, a.beta2), part.Load(df, a.second + i)));
+  const auto v =
+      hn::MulAdd(scaled_g, g, hn::Mul(hn::Set(df, a.beta2), part.Load(df, a.second + i)));
   part.Store(m, df, a.first + i);
   part.Store(v, df, a.second + i);
-  const auto denominator = hn::MulAdd(hn::Sqrt(v), hn::Set(df, a.inverse_root_correction), hn::Set(df, a.epsilon));
+  const auto denominator =
+      hn::MulAdd(hn::Sqrt(v), hn::Set(df, a.inverse_root_correction), hn::Set(df, a.epsilon));
   const auto ratio = hn::Div(m, denominator);
   const auto shrunk = hn::NegMulAdd(hn::Set(df, a.decoupled_decay), w, w);
   const auto updated = hn::NegMulAdd(hn::Set(df, a.step_size), ratio, shrunk);
@@ -81,8 +86,8 @@ HWY_INLINE void AdamStep(DF df, Part part, const AdamArgs<Model>& a, size_t i) {
   if (a.model != nullptr) part.Store(updated, df, a.model + i);
 }
 
-// The arguments are taken by value: stores through their pointers could otherwise change them, and each constant would be
-// loaded anew in every turn.
+// The arguments are taken by value: stores through their pointers could otherwise change them, and
+// each constant would be loaded anew in every turn.
 template <class Model>
 void SgdKernel(SgdArgs<Model> a) {
   const hn::ScalableTag<float> df;

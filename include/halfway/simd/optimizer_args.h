@@ -7,7 +7,8 @@
 
 namespace halfway {
 
-// All arrays hold `size` elements. `momentum` and `model` may be null: no momentum, no copy for the model.
+// All arrays hold `size` elements. `momentum` and `model` may be null: no momentum, no copy for the
+// model.
 template <class Model>
 struct SgdArgs {
   std::size_t size;

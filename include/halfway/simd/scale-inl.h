@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kernels that rescale gradients and look for non-finite values in one pass.
 //
-//   const size_t bad = UnscaleKernel(x, y, n, 1.0f / scale);    // y = x / scale; bad = non-finite elements of y
+//   const size_t bad = UnscaleKernel(x, y, n, 1.0f / scale);    // y = x / scale; bad = non-finite
+//   elements of y
 
 #if defined(HALFWAY_SIMD_SCALE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_SCALE_INL_H_
@@ -64,8 +65,9 @@ float AmaxKernel(const T* x, size_t n) {
   const hn::ScalableTag<float> df;
   const hn::RebindToSigned<decltype(df)> di;
   const size_t lanes = hn::Lanes(df);
-  // Without their sign, floats are ordered as their bits are, infinity above the finite and NaN above infinity: an integer
-  // maximum lets NaN win on every target, whatever its float maximum does.
+  // Without their sign, floats are ordered as their bits are, infinity above the finite and NaN
+  // above infinity: an integer maximum lets NaN win on every target, whatever its float maximum
+  // does.
   auto largest = hn::Zero(di);
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) {

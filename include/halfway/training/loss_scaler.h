@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loss scaling, dynamic or fixed: keeps 16-bit gradients inside the range of their format and skips the steps that overflow.
+// Loss scaling, dynamic or fixed: keeps 16-bit gradients inside the range of their format and skips
+// the steps that overflow.
 //
 //   halfway::loss_scaler scaler;                          // dynamic, starts at 65536
 //   // each step: backpropagate scaler.scale() * loss into 16-bit gradients, then
-//   scaler.unscale(gradients16, gradients);               // float gradients of true size, checked in the same pass
-//   if (scaler.should_step()) optimizer.step(state, master, gradients, weights16);
+//   scaler.unscale(gradients16, gradients);               // float gradients of true size, checked
+//   in the same pass if (scaler.should_step()) optimizer.step(state, master, gradients, weights16);
 //   scaler.update();
 //
-// A loss_scaler is a plain value: copy it, compare it, save it (state(), to_string). bfloat16 and float32 training run through
-// the same code with loss_scaler::fixed(1).
+// A loss_scaler is a plain value: copy it, compare it, save it (state(), to_string). bfloat16 and
+// float32 training run through the same code with loss_scaler::fixed(1).
 //
-// The rule is that of Micikevicius et al., "Mixed precision training", 2018, section 3.2, with the hysteresis of Megatron-LM:
-//   - A step with a non-finite gradient is skipped. The first hysteresis - 1 skipped steps leave the scale as it is; each later
+// The rule is that of Micikevicius et al., "Mixed precision training", 2018, section 3.2, with the
+// hysteresis of Megatron-LM:
+//   - A step with a non-finite gradient is skipped. The first hysteresis - 1 skipped steps leave
+//   the scale as it is; each later
 //     one multiplies it by backoff_factor, but not below min_scale.
-//   - growth_interval good steps in a row multiply it by growth_factor, but not above max_scale, and the count of skipped steps
+//   - growth_interval good steps in a row multiply it by growth_factor, but not above max_scale,
+//   and the count of skipped steps
 //     for the hysteresis starts anew.
-// The scale never leaves [min_scale, max_scale], so it cannot become zero, infinite or NaN. Powers of two as scale and factors
-// make scaling and unscaling exact.
+// The scale never leaves [min_scale, max_scale], so it cannot become zero, infinite or NaN. Powers
+// of two as scale and factors make scaling and unscaling exact.
 #ifndef HALFWAY_TRAINING_LOSS_SCALER_H_
 #define HALFWAY_TRAINING_LOSS_SCALER_H_
 
@@ -39,40 +43,46 @@
 
 namespace halfway {
 
-// The first four are torch.amp.GradScaler's defaults; the floor is DeepSpeed's and Megatron-LM's, the ceiling apex's.
+// The first four are torch.amp.GradScaler's defaults; the floor is DeepSpeed's and Megatron-LM's,
+// the ceiling apex's.
 struct loss_scaler_options {
   float initial_scale = 65536.0f;
   float growth_factor = 2.0f;
   float backoff_factor = 0.5f;
   std::uint64_t growth_interval = 2000;  // good steps in a row before the scale grows
-  std::uint64_t hysteresis = 1;          // skipped steps before the scale shrinks: 1 shrinks it at the first
+  std::uint64_t hysteresis =
+      1;  // skipped steps before the scale shrinks: 1 shrinks it at the first
   float min_scale = 1.0f;
-  float max_scale = 16777216.0f;             // 2^24
-  std::uint64_t max_skips_at_floor = 100;    // skipped steps in a row at min_scale before update() fails; 0: never
+  float max_scale = 16777216.0f;  // 2^24
+  std::uint64_t max_skips_at_floor =
+      100;  // skipped steps in a row at min_scale before update() fails; 0: never
 
   bool operator==(const loss_scaler_options&) const = default;
 };
 
 struct loss_scaler_statistics {
-  std::uint64_t steps = 0;           // updates in which every gradient was finite
-  std::uint64_t skipped = 0;         // updates in which one was not
-  std::uint64_t growths = 0;         // times the scale became larger
-  std::uint64_t backoffs = 0;        // times it became smaller
-  std::uint64_t skips_at_floor = 0;  // skipped steps in a row, up to now, that min_scale could not prevent
-  std::uint64_t non_finite = 0;      // gradient elements found infinite or NaN
+  std::uint64_t steps = 0;     // updates in which every gradient was finite
+  std::uint64_t skipped = 0;   // updates in which one was not
+  std::uint64_t growths = 0;   // times the scale became larger
+  std::uint64_t backoffs = 0;  // times it became smaller
+  std::uint64_t skips_at_floor =
+      0;  // skipped steps in a row, up to now, that min_scale could not prevent
+  std::uint64_t non_finite = 0;  // gradient elements found infinite or NaN
 
   bool operator==(const loss_scaler_statistics&) const = default;
 };
 
-// All that a loss_scaler is. Trivially copyable; to_string and parse_loss_scaler_state carry it as text without loss.
+// All that a loss_scaler is. Trivially copyable; to_string and parse_loss_scaler_state carry it as
+// text without loss.
 struct loss_scaler_state {
   loss_scaler_options options;
   loss_scaler_statistics statistics;
   float scale = 65536.0f;
-  std::uint64_t good_steps = 0;        // in a row, since the scale last grew or a step was skipped
-  std::uint64_t hysteresis_left = 1;   // skipped steps until the scale shrinks, this one included; 0: each shrinks it
-  std::uint64_t unscaled_groups = 0;   // bit g: group g has been unscaled since the last update
-  std::uint64_t non_finite_groups = 0; // bit g: with a non-finite gradient
+  std::uint64_t good_steps = 0;  // in a row, since the scale last grew or a step was skipped
+  std::uint64_t hysteresis_left =
+      1;  // skipped steps until the scale shrinks, this one included; 0: each shrinks it
+  std::uint64_t unscaled_groups = 0;    // bit g: group g has been unscaled since the last update
+  std::uint64_t non_finite_groups = 0;  // bit g: with a non-finite gradient
 
   bool operator==(const loss_scaler_state&) const = default;
 };
@@ -112,11 +122,15 @@ inline void check_loss_scaler_options(const loss_scaler_options& o) {
   // Both the scale and 1 / scale are then normal floats. Comparisons with NaN are false.
   require(o.min_scale >= 0x1p-126f, "min_scale", o.min_scale, "at least 2^-126");
   require(o.max_scale <= 0x1p126f, "max_scale", o.max_scale, "at most 2^126");
-  require(o.min_scale <= o.max_scale, "min_scale", o.min_scale, concat("at most max_scale (", o.max_scale, ")"));
-  require(o.initial_scale >= o.min_scale && o.initial_scale <= o.max_scale, "initial_scale", o.initial_scale,
+  require(o.min_scale <= o.max_scale, "min_scale", o.min_scale,
+          concat("at most max_scale (", o.max_scale, ")"));
+  require(o.initial_scale >= o.min_scale && o.initial_scale <= o.max_scale, "initial_scale",
+          o.initial_scale,
           concat("within [min_scale, max_scale] = [", o.min_scale, ", ", o.max_scale, "]"));
-  require(o.growth_factor > 1 && o.growth_factor <= 0x1p126f, "growth_factor", o.growth_factor, "above 1 and finite");
-  require(o.backoff_factor > 0 && o.backoff_factor < 1, "backoff_factor", o.backoff_factor, "above 0 and below 1");
+  require(o.growth_factor > 1 && o.growth_factor <= 0x1p126f, "growth_factor", o.growth_factor,
+          "above 1 and finite");
+  require(o.backoff_factor > 0 && o.backoff_factor < 1, "backoff_factor", o.backoff_factor,
+          "above 0 and below 1");
   require(o.growth_interval != 0, "growth_interval", o.growth_interval, "at least 1");
   require(o.hysteresis != 0, "hysteresis", o.hysteresis, "at least 1");
 }
@@ -124,10 +138,12 @@ inline void check_loss_scaler_options(const loss_scaler_options& o) {
 inline void check_loss_scaler_state(const loss_scaler_state& s) {
   check_loss_scaler_options(s.options);
   const auto require = [](bool good, std::string_view name, auto value, std::string_view rule) {
-    if (!good) fail(concat("halfway::loss_scaler: ", name, " (", value, ") in the state must be ", rule));
+    if (!good)
+      fail(concat("halfway::loss_scaler: ", name, " (", value, ") in the state must be ", rule));
   };
   require(s.scale >= s.options.min_scale && s.scale <= s.options.max_scale, "scale", s.scale,
-          concat("within [min_scale, max_scale] = [", s.options.min_scale, ", ", s.options.max_scale, "]"));
+          concat("within [min_scale, max_scale] = [", s.options.min_scale, ", ",
+                 s.options.max_scale, "]"));
   require(s.good_steps < s.options.growth_interval, "good_steps", s.good_steps,
           concat("below growth_interval (", s.options.growth_interval, ")"));
   require(s.hysteresis_left <= s.options.hysteresis, "hysteresis_left", s.hysteresis_left,
@@ -147,11 +163,13 @@ inline std::string to_string(const loss_scaler_state& state) {
   return text;
 }
 
-inline std::ostream& operator<<(std::ostream& out, const loss_scaler_state& state) { return out << to_string(state); }
+inline std::ostream& operator<<(std::ostream& out, const loss_scaler_state& state) {
+  return out << to_string(state);
+}
 
 // The state that to_string wrote; keys in any order, blanks around them allowed.
-// Errors: a key that is unknown, missing or given twice; a value that is not a number of its type; a state that no scaler can
-// be in (scale outside its limits, ...).
+// Errors: a key that is unknown, missing or given twice; a value that is not a number of its type;
+// a state that no scaler can be in (scale outside its limits, ...).
 inline loss_scaler_state parse_loss_scaler_state(std::string_view text) {
   constexpr std::string_view where = "halfway::parse_loss_scaler_state";
   const std::vector<detail::assignment> assignments = detail::parse_assignments(where, text);
@@ -161,18 +179,22 @@ inline loss_scaler_state parse_loss_scaler_state(std::string_view text) {
     known.push_back(key);
     const auto found = std::ranges::find(assignments, key, &detail::assignment::key);
     if (found == assignments.end()) {
-      fail(detail::concat(where, ": ", detail::quoted(key), " is missing in ", detail::quoted(text)));
+      fail(detail::concat(where, ": ", detail::quoted(key), " is missing in ",
+                          detail::quoted(text)));
     }
     const char* const end = found->value.data() + found->value.size();
     const auto [stop, problem] = std::from_chars(found->value.data(), end, value);
     if (problem != std::errc() || stop != end) {
-      fail(detail::concat(where, ": ", key, "=", found->value, " in ", detail::quoted(text), " is not ",
-                          std::floating_point<Value> ? "a number in the range of float" : "a whole number below 2^64"));
+      fail(detail::concat(where, ": ", key, "=", found->value, " in ", detail::quoted(text),
+                          " is not ",
+                          std::floating_point<Value> ? "a number in the range of float"
+                                                     : "a whole number below 2^64"));
     }
   });
   for (const detail::assignment& a : assignments) {
     if (std::ranges::find(known, a.key) == known.end()) {
-      fail(detail::concat(where, ": unknown key ", detail::quoted(a.key), " in ", detail::quoted(text), "; did you mean ",
+      fail(detail::concat(where, ": unknown key ", detail::quoted(a.key), " in ",
+                          detail::quoted(text), "; did you mean ",
                           detail::nearest_names(a.key, known), "?"));
     }
   }
@@ -194,13 +216,17 @@ class loss_scaler {
   }
 
   // Continues where `state` was taken. Error: a state that no scaler can be in.
-  explicit loss_scaler(const loss_scaler_state& state) : state_(state) { detail::check_loss_scaler_state(state); }
+  explicit loss_scaler(const loss_scaler_state& state) : state_(state) {
+    detail::check_loss_scaler_state(state);
+  }
 
-  // A scale that never moves: a dynamic one with nowhere to go. Steps with non-finite gradients are still skipped and counted.
-  // fixed(1) is training without scaling. Error: a scale outside [2^-126, 2^126].
+  // A scale that never moves: a dynamic one with nowhere to go. Steps with non-finite gradients are
+  // still skipped and counted. fixed(1) is training without scaling. Error: a scale outside
+  // [2^-126, 2^126].
   static loss_scaler fixed(float scale) {
     if (!(scale >= 0x1p-126f && scale <= 0x1p126f)) {
-      fail(detail::concat("halfway::loss_scaler::fixed: scale (", scale, ") must be within [2^-126, 2^126]"));
+      fail(detail::concat("halfway::loss_scaler::fixed: scale (", scale,
+                          ") must be within [2^-126, 2^126]"));
     }
     loss_scaler_options options;
     options.initial_scale = options.min_scale = options.max_scale = scale;
@@ -221,13 +247,15 @@ class loss_scaler {
   // Unscales the tensors of one group, one call for each tensor; see begin_unscale.
   class unscaler {
    public:
-    // y = x / scale. Types, bounds, aliasing and errors as for halfway::unscale(x, y, factor), with factor 1 / scale rounded to
-    // float: exact for a power of two, otherwise within 2^-23 of x / scale, relatively. Returns the non-finite elements of y.
-    // Error: the scaler has been updated since begin_unscale.
+    // y = x / scale. Types, bounds, aliasing and errors as for halfway::unscale(x, y, factor), with
+    // factor 1 / scale rounded to float: exact for a power of two, otherwise within 2^-23 of x /
+    // scale, relatively. Returns the non-finite elements of y. Error: the scaler has been updated
+    // since begin_unscale.
     template <detail::float_storage_range X, detail::float_output_range Y>
     std::size_t operator()(const X& x, Y&& y) const {
       if (scaler_->updates() != updates_) {
-        fail(detail::concat("halfway::loss_scaler: group ", group_, ": begin_unscale() came before the last update()"));
+        fail(detail::concat("halfway::loss_scaler: group ", group_,
+                            ": begin_unscale() came before the last update()"));
       }
       const std::size_t count = halfway::unscale(x, y, scaler_->inverse_scale());
       scaler_->note(group_, count);
@@ -242,15 +270,17 @@ class loss_scaler {
 
    private:
     friend class loss_scaler;
-    unscaler(loss_scaler& scaler, std::size_t group) : scaler_(&scaler), group_(group), updates_(scaler.updates()) {}
+    unscaler(loss_scaler& scaler, std::size_t group)
+        : scaler_(&scaler), group_(group), updates_(scaler.updates()) {}
 
     loss_scaler* scaler_;
     std::size_t group_;
     std::uint64_t updates_;
   };
 
-  // For a group of several tensors: `auto unscale = scaler.begin_unscale(group); unscale(w16, w); unscale(b16, b);`. The result
-  // refers to this scaler. Errors: the group has been unscaled since the last update(); a group past the limit.
+  // For a group of several tensors: `auto unscale = scaler.begin_unscale(group); unscale(w16, w);
+  // unscale(b16, b);`. The result refers to this scaler. Errors: the group has been unscaled since
+  // the last update(); a group past the limit.
   [[nodiscard]] unscaler begin_unscale(std::size_t group = 0) {
     check_not_unscaled(group);
     note(group, 0);
@@ -271,27 +301,30 @@ class loss_scaler {
     return unscaler(*this, group)(x);
   }
 
-  // Adds what somebody else found: another rank, or a kernel of the user's that unscales by itself. May be called any number of
-  // times. Error: a group past the limit.
+  // Adds what somebody else found: another rank, or a kernel of the user's that unscales by itself.
+  // May be called any number of times. Error: a group past the limit.
   void report(std::size_t group, std::size_t non_finite) {
     check_group(group);
     note(group, non_finite);
   }
 
   // Whether the group's optimizer may step: none of its gradients was infinite or NaN.
-  // Errors: the group has not been unscaled (nor reported) since the last update(); a group past the limit.
+  // Errors: the group has not been unscaled (nor reported) since the last update(); a group past
+  // the limit.
   bool should_step(std::size_t group = 0) const {
     check_group(group);
     if ((state_.unscaled_groups & bit(group)) == 0) {
-      fail(detail::concat("halfway::loss_scaler::should_step: group ", group, " has not been unscaled since the last update()"));
+      fail(detail::concat("halfway::loss_scaler::should_step: group ", group,
+                          " has not been unscaled since the last update()"));
     }
     return (state_.non_finite_groups & bit(group)) == 0;
   }
 
-  // Ends the step of all groups: counts it, moves the scale by the rule above (one non-finite group is enough to make the step
-  // a skipped one), and lets every group be unscaled again.
-  // Errors: no group was unscaled, since then nobody looked at the gradients (nothing changes); max_skips_at_floor skipped steps
-  // in a row at min_scale, since no smaller scale can help (the step has been counted; each further skip fails again).
+  // Ends the step of all groups: counts it, moves the scale by the rule above (one non-finite group
+  // is enough to make the step a skipped one), and lets every group be unscaled again. Errors: no
+  // group was unscaled, since then nobody looked at the gradients (nothing changes);
+  // max_skips_at_floor skipped steps in a row at min_scale, since no smaller scale can help (the
+  // step has been counted; each further skip fails again).
   void update() {
     if (state_.unscaled_groups == 0) {
       fail("halfway::loss_scaler::update: no group has been unscaled since the last update()");
@@ -311,14 +344,16 @@ class loss_scaler {
 
   static void check_group(std::size_t group) {
     if (group >= max_groups) {
-      fail(detail::concat("halfway::loss_scaler: group ", group, " must be below max_groups (", max_groups, ")"));
+      fail(detail::concat("halfway::loss_scaler: group ", group, " must be below max_groups (",
+                          max_groups, ")"));
     }
   }
 
   void check_not_unscaled(std::size_t group) const {
     check_group(group);
     if ((state_.unscaled_groups & bit(group)) != 0) {
-      fail(detail::concat("halfway::loss_scaler: group ", group, " has already been unscaled since the last update()"));
+      fail(detail::concat("halfway::loss_scaler: group ", group,
+                          " has already been unscaled since the last update()"));
     }
   }
 
@@ -344,9 +379,10 @@ class loss_scaler {
       state_.scale = smaller;
     }
     if (o.max_skips_at_floor != 0 && counts.skips_at_floor >= o.max_skips_at_floor) {
-      fail(detail::concat("halfway::loss_scaler::update: ", counts.skips_at_floor,
-                          " steps in a row were skipped with the scale at min_scale (", o.min_scale,
-                          "): a smaller scale can't help, the loss or a weight is likely infinite or NaN"));
+      fail(detail::concat(
+          "halfway::loss_scaler::update: ", counts.skips_at_floor,
+          " steps in a row were skipped with the scale at min_scale (", o.min_scale,
+          "): a smaller scale can't help, the loss or a weight is likely infinite or NaN"));
     }
   }
 

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Optimizers that keep FP32 master weights and write the model's narrower copy in the same pass over memory.
+// Optimizers that keep FP32 master weights and write the model's narrower copy in the same pass
+// over memory.
 //
 //   halfway::adam optimizer({.learning_rate = 1e-3});
-//   halfway::adam_state state;                                    // one for each tensor; sized by the first step
-//   optimizer.step(state, master, gradient, model);               // float, float, and half, bfloat16, float8_*...
-//   optimizer.step(state, master, gradient);                      // no copy: the model is float
+//   halfway::adam_state state;                                    // one for each tensor; sized by
+//   the first step optimizer.step(state, master, gradient, model);               // float, float,
+//   and half, bfloat16, float8_*... optimizer.step(state, master, gradient); // no copy: the model
+//   is float
 //
-// Why master weights: a step is often below half an ulp of a 16-bit weight and would round away. Why gradients are float: they
-// come out of loss_scaler::unscale, and their true size may lie below what 16 bits hold.
+// Why master weights: a step is often below half an ulp of a 16-bit weight and would round away.
+// Why gradients are float: they come out of loss_scaler::unscale, and their true size may lie below
+// what 16 bits hold.
 #ifndef HALFWAY_TRAINING_OPTIMIZER_H_
 #define HALFWAY_TRAINING_OPTIMIZER_H_
 
@@ -30,7 +33,7 @@ namespace halfway {
 // The defaults are torch.optim.SGD's where it has some.
 struct sgd_options {
   double learning_rate = 1e-2;
-  double momentum = 0;      // 0: no momentum is stored
+  double momentum = 0;  // 0: no momentum is stored
   double dampening = 0;
   double weight_decay = 0;  // L2: enters the gradient
   bool nesterov = false;
@@ -46,7 +49,8 @@ struct adam_options {
   bool decoupled_weight_decay = false;  // true: AdamW
 };
 
-// What SGD remembers of one tensor. Empty momentum and step 0 before the first step; a plain value to copy and to save.
+// What SGD remembers of one tensor. Empty momentum and step 0 before the first step; a plain value
+// to copy and to save.
 struct sgd_state {
   std::vector<float> momentum;
   std::uint64_t step = 0;
@@ -65,7 +69,8 @@ struct adam_state {
 
 namespace detail {
 
-inline void check_option(std::string_view where, std::string_view name, double value, bool good, std::string_view rule) {
+inline void check_option(std::string_view where, std::string_view name, double value, bool good,
+                         std::string_view rule) {
   if (!good) fail(concat(where, ": ", name, " (", value, ") must be ", rule));
 }
 
@@ -76,45 +81,53 @@ template <class Range>
 concept writable_float_storage_range =
     std::ranges::contiguous_range<Range> && std::ranges::sized_range<Range> &&
     float_storage<std::ranges::range_value_t<Range>> &&
-    std::same_as<std::ranges::range_reference_t<Range>, std::ranges::range_value_t<Range>&>;
+    std::same_as < std::ranges::range_reference_t<Range>,
+        std::ranges::range_value_t<Range>
+& > ;
 
 // Arrays of a step: sizes fit, no nulls, none shares memory with another. An empty model is none.
 template <class Model>
-void check_step(std::string_view where, std::span<float> master, std::span<const float> gradient, std::span<Model> model) {
+void check_step(std::string_view where, std::span<float> master, std::span<const float> gradient,
+                std::span<Model> model) {
   check_equal(where, "gradient.size()", gradient.size(), "master.size()", master.size());
   check_not_null(where, "master", master.data(), master.size());
   check_not_null(where, "gradient", gradient.data(), gradient.size());
   check_not_null(where, "model", model.data(), model.size());
-  const auto shared = [](auto a, auto b) { return ranges_overlap(a.data(), a.size_bytes(), b.data(), b.size_bytes()); };
+  const auto shared = [](auto a, auto b) {
+    return ranges_overlap(a.data(), a.size_bytes(), b.data(), b.size_bytes());
+  };
   check_no_overlap(where, "master", "gradient", shared(master, gradient));
   check_no_overlap(where, "master", "model", shared(master, model));
   check_no_overlap(where, "gradient", "model", shared(gradient, model));
 }
 
-inline void check_state(std::string_view where, std::string_view name, const std::vector<float>& state,
-                        std::uint64_t step, std::size_t size) {
+inline void check_state(std::string_view where, std::string_view name,
+                        const std::vector<float>& state, std::uint64_t step, std::size_t size) {
   if (step != 0 || !state.empty()) check_equal(where, name, state.size(), "master.size()", size);
 }
 
 }  // namespace detail
 
-// Stochastic gradient descent, with momentum if asked. For each element, with g the gradient and w the master weight:
+// Stochastic gradient descent, with momentum if asked. For each element, with g the gradient and w
+// the master weight:
 //
 //   g <- g + weight_decay * w
 //   b <- g                                      at the first step, then
 //   b <- momentum * b + (1 - dampening) * g     (momentum != 0)
 //   d <- g,  b,  or g + momentum * b            (no momentum, momentum, nesterov)
 //   w <- w - learning_rate * d
-//   model <- w, rounded once, to nearest even (past the model's range: infinity, or NaN where it has none)
+//   model <- w, rounded once, to nearest even (past the model's range: infinity, or NaN where it
+//   has none)
 //
-// the form of torch.optim.SGD, where the learning rate does not enter the momentum (Sutskever et al., "On the importance of
-// initialization and momentum in deep learning", 2013, has it inside). All in FP32; constants are rounded to float once.
-// Each assignment above is one or two fused multiply-adds: the relative error of d is a few 2^-24 of the sum of its terms'
-// magnitudes, and w adds one rounding. Targets with fused multiply-add agree bit for bit.
+// the form of torch.optim.SGD, where the learning rate does not enter the momentum (Sutskever et
+// al., "On the importance of initialization and momentum in deep learning", 2013, has it inside).
+// All in FP32; constants are rounded to float once. Each assignment above is one or two fused
+// multiply-adds: the relative error of d is a few 2^-24 of the sum of its terms' magnitudes, and w
+// adds one rounding. Targets with fused multiply-add agree bit for bit.
 class sgd {
  public:
-  // Errors: a learning rate or weight decay that is negative, infinite or NaN; momentum or dampening outside [0, 1);
-  // nesterov without momentum or with dampening.
+  // Errors: a learning rate or weight decay that is negative, infinite or NaN; momentum or
+  // dampening outside [0, 1); nesterov without momentum or with dampening.
   explicit sgd(const sgd_options& options = {}) : options_(checked(options)) {}
 
   const sgd_options& options() const { return options_; }
@@ -127,17 +140,19 @@ class sgd {
   }
 
   // One step of one tensor.
-  // Errors, before anything is written: sizes that differ, null with a size, arguments that share memory, a state that
-  // belongs to a tensor of another size.
+  // Errors, before anything is written: sizes that differ, null with a size, arguments that share
+  // memory, a state that belongs to a tensor of another size.
   void step(sgd_state& state, std::span<float> master, std::span<const float> gradient) const {
     step_and_copy<float>(state, master, gradient, {});
   }
 
-  // ... and writes the weights for the model, any contiguous range of float, half, bfloat16, float8_*.
-  // Errors also: model of another size than master, or sharing memory with an argument.
+  // ... and writes the weights for the model, any contiguous range of float, half, bfloat16,
+  // float8_*. Errors also: model of another size than master, or sharing memory with an argument.
   template <detail::writable_float_storage_range Model>
-  void step(sgd_state& state, std::span<float> master, std::span<const float> gradient, Model&& model) const {
-    detail::check_equal("halfway::sgd::step", "model.size()", std::ranges::size(model), "master.size()", master.size());
+  void step(sgd_state& state, std::span<float> master, std::span<const float> gradient,
+            Model&& model) const {
+    detail::check_equal("halfway::sgd::step", "model.size()", std::ranges::size(model),
+                        "master.size()", master.size());
     step_and_copy<std::ranges::range_value_t<Model>>(state, master, gradient, model);
   }
 
@@ -149,7 +164,8 @@ class sgd {
     detail::check_step(where, master, gradient, model);
     const bool has_momentum = options_.momentum != 0;
     if (has_momentum) {
-      detail::check_state(where, "state.momentum.size()", state.momentum, state.step, master.size());
+      detail::check_state(where, "state.momentum.size()", state.momentum, state.step,
+                          master.size());
       if (state.step == 0) state.momentum.assign(master.size(), 0.0f);
     }
     const bool first = state.step == 0;
@@ -171,11 +187,15 @@ class sgd {
 
   static sgd_options checked(const sgd_options& o) {
     constexpr std::string_view where = "halfway::sgd";
-    detail::check_option(where, "learning_rate", o.learning_rate, detail::finite_and_not_negative(o.learning_rate),
+    detail::check_option(where, "learning_rate", o.learning_rate,
+                         detail::finite_and_not_negative(o.learning_rate),
                          "finite and not negative");
-    detail::check_option(where, "momentum", o.momentum, detail::share(o.momentum), "at least 0 and below 1");
-    detail::check_option(where, "dampening", o.dampening, detail::share(o.dampening), "at least 0 and below 1");
-    detail::check_option(where, "weight_decay", o.weight_decay, detail::finite_and_not_negative(o.weight_decay),
+    detail::check_option(where, "momentum", o.momentum, detail::share(o.momentum),
+                         "at least 0 and below 1");
+    detail::check_option(where, "dampening", o.dampening, detail::share(o.dampening),
+                         "at least 0 and below 1");
+    detail::check_option(where, "weight_decay", o.weight_decay,
+                         detail::finite_and_not_negative(o.weight_decay),
                          "finite and not negative");
     if (o.nesterov) {
       detail::check_option(where, "momentum", o.momentum, o.momentum != 0, "above 0 for nesterov");
@@ -187,24 +207,27 @@ class sgd {
   sgd_options options_;
 };
 
-// Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1) and, with decoupled weight decay, AdamW
-// (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2, without its schedule multiplier; the decay is multiplied by the
-// learning rate, as torch.optim.AdamW does). At step t = 1, 2, ... of a tensor, for each element:
+// Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1) and, with
+// decoupled weight decay, AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization",
+// 2019, algorithm 2, without its schedule multiplier; the decay is multiplied by the learning rate,
+// as torch.optim.AdamW does). At step t = 1, 2, ... of a tensor, for each element:
 //
 //   g <- g + weight_decay * w                   (not decoupled)
 //   m <- beta1 * m + (1 - beta1) * g
 //   v <- beta2 * v + (1 - beta2) * g^2
 //   w <- w - learning_rate * weight_decay * w   (decoupled)
 //   w <- w - learning_rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon)
-//   model <- w, rounded once, to nearest even (past the model's range: infinity, or NaN where it has none)
+//   model <- w, rounded once, to nearest even (past the model's range: infinity, or NaN where it
+//   has none)
 //
-// All in FP32; what does not depend on the element is computed in double and rounded to float once. Square root and division
-// are correctly rounded on every target; targets with fused multiply-add agree bit for bit.
-// Where g^2 underflows (|g| below about 1e-21) v loses digits, and where it overflows (|g| above about 1.8e19) v becomes
-// infinite and the step zero.
+// All in FP32; what does not depend on the element is computed in double and rounded to float once.
+// Square root and division are correctly rounded on every target; targets with fused multiply-add
+// agree bit for bit. Where g^2 underflows (|g| below about 1e-21) v loses digits, and where it
+// overflows (|g| above about 1.8e19) v becomes infinite and the step zero.
 class adam {
  public:
-  // Errors: a learning rate, epsilon or weight decay that is negative, infinite or NaN; a beta outside [0, 1).
+  // Errors: a learning rate, epsilon or weight decay that is negative, infinite or NaN; a beta
+  // outside [0, 1).
   explicit adam(const adam_options& options = {}) : options_(checked(options)) {}
 
   const adam_options& options() const { return options_; }
@@ -217,17 +240,19 @@ class adam {
   }
 
   // One step of one tensor.
-  // Errors, before anything is written: sizes that differ, null with a size, arguments that share memory, a state that
-  // belongs to a tensor of another size.
+  // Errors, before anything is written: sizes that differ, null with a size, arguments that share
+  // memory, a state that belongs to a tensor of another size.
   void step(adam_state& state, std::span<float> master, std::span<const float> gradient) const {
     step_and_copy<float>(state, master, gradient, {});
   }
 
-  // ... and writes the weights for the model, any contiguous range of float, half, bfloat16, float8_*.
-  // Errors also: model of another size than master, or sharing memory with an argument.
+  // ... and writes the weights for the model, any contiguous range of float, half, bfloat16,
+  // float8_*. Errors also: model of another size than master, or sharing memory with an argument.
   template <detail::writable_float_storage_range Model>
-  void step(adam_state& state, std::span<float> master, std::span<const float> gradient, Model&& model) const {
-    detail::check_equal("halfway::adam::step", "model.size()", std::ranges::size(model), "master.size()", master.size());
+  void step(adam_state& state, std::span<float> master, std::span<const float> gradient,
+            Model&& model) const {
+    detail::check_equal("halfway::adam::step", "model.size()", std::ranges::size(model),
+                        "master.size()", master.size());
     step_and_copy<std::ranges::range_value_t<Model>>(state, master, gradient, model);
   }
 
@@ -254,7 +279,8 @@ class adam {
     args.second = state.second.data();
     args.model = model.data();
     args.l2 = o.decoupled_weight_decay ? 0.0f : static_cast<float>(o.weight_decay);
-    args.decoupled_decay = o.decoupled_weight_decay ? static_cast<float>(o.learning_rate * o.weight_decay) : 0.0f;
+    args.decoupled_decay =
+        o.decoupled_weight_decay ? static_cast<float>(o.learning_rate * o.weight_decay) : 0.0f;
     args.beta1 = static_cast<float>(o.beta1);
     args.one_minus_beta1 = static_cast<float>(1 - o.beta1);
     args.beta2 = static_cast<float>(o.beta2);
@@ -267,13 +293,15 @@ class adam {
 
   static adam_options checked(const adam_options& o) {
     constexpr std::string_view where = "halfway::adam";
-    detail::check_option(where, "learning_rate", o.learning_rate, detail::finite_and_not_negative(o.learning_rate),
+    detail::check_option(where, "learning_rate", o.learning_rate,
+                         detail::finite_and_not_negative(o.learning_rate),
                          "finite and not negative");
     detail::check_option(where, "beta1", o.beta1, detail::share(o.beta1), "at least 0 and below 1");
     detail::check_option(where, "beta2", o.beta2, detail::share(o.beta2), "at least 0 and below 1");
     detail::check_option(where, "epsilon", o.epsilon, detail::finite_and_not_negative(o.epsilon),
                          "finite and not negative");
-    detail::check_option(where, "weight_decay", o.weight_decay, detail::finite_and_not_negative(o.weight_decay),
+    detail::check_option(where, "weight_decay", o.weight_decay,
+                         detail::finite_and_not_negative(o.weight_decay),
                          "finite and not negative");
     return o;
   }
