@@ -15,6 +15,7 @@
 
 #include <cstdint>
 
+#include "halfway/simd/convert-inl.h"
 #include "halfway/simd/gemm-inl.h"
 #include "halfway/simd/load_store-inl.h"
 #include "halfway/simd/optimizer-inl.h"

@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vectors of f32 from and to memory in any storage format: what lets one kernel serve every type.
+// Vectors of f32 from and to memory in any storage type: what lets one kernel serve every type.
 //
 //   const hn::ScalableTag<float> df;
-//   auto v = LoadF32(df, p);                   // p: const T*, Lanes(df) elements, widened exactly
-//   StoreF32(hn::Mul(v, v), df, q);            // q: T*, each lane rounded once, to nearest even
+//   auto v = LoadF32(df, p);                       // p: const T*, Lanes(df) elements, widened
+//   exactly StoreF32(hn::Mul(v, v), df, q);                // q: T*, each lane rounded once, to
+//   nearest even; IEEE overflow StoreF32<overflow::saturate>(v, df, q);        // past the range:
+//   the largest finite value
 //
-// The N forms touch only the first n elements: LoadNF32 fills the other lanes with zero, StoreNF32 leaves the rest of memory.
+// T: float, every minifloat, std::int8_t, std::uint8_t, int8, uint8, int4, uint4 (one element a
+// byte); loads also std::int32_t, rounded to nearest from 2^24 on. Integers are stored rounded to
+// nearest even and saturated, NaN as 0.
+//
+// The N forms touch only the first n elements: LoadNF32 fills the other lanes with zero, StoreNF32
+// leaves the rest of memory.
+//
+// The bits are those of the scalar types, but for one thing: a signalling NaN of bfloat16 or float
+// is loaded as it is; the first arithmetic operation, or a store to another type, makes it quiet.
+// Pointers need no alignment beyond the element's.
 
 #if defined(HALFWAY_SIMD_LOAD_STORE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_LOAD_STORE_INL_H_
@@ -16,9 +27,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <type_traits>
 
-#include "halfway/types/bfloat16.h"
-#include "halfway/types/half.h"
+#include "halfway/simd/bfloat16-inl.h"
+#include "halfway/simd/float16-inl.h"
+#include "halfway/simd/minifloat-inl.h"
+#include "halfway/simd/storage.h"
+#include "halfway/types/encode.h"
+#include "halfway/types/rounding.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -26,91 +43,180 @@ namespace halfway {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// ------------------------------ f32
+// As many patterns of T as DF has lanes.
+template <class T, class DF>
+using RawTag = hn::Rebind<detail::raw_of<T>, DF>;
+
+template <class T>
+constexpr bool IsFormat(auto tag) {
+  if constexpr (is_minifloat_v<T>) return std::is_same_v<typename T::format, decltype(tag)>;
+  return false;
+}
+
+// Formats whose patterns, shifted, are patterns of float16: then float16's conversion does the
+// work, subnormals included, and a multiplication by a power of two, exact, corrects the exponent's
+// bias.
+template <class Format>
+constexpr bool FitsFloat16() {
+  return Format::exponent_bits < 5 ||
+         (Format::exponent_bits == 5 && Format::nan == nan_encoding::ieee &&
+          Format::mantissa_bits <= 10);
+}
+
+template <class Format, class DF>
+HWY_INLINE hn::VFromD<DF> DecodeThroughF16(DF df, hn::VFromD<hn::Rebind<uint8_t, DF>> raw) {
+  using L = detail::layout<Format>;
+  constexpr int kShift = 10 - L::mantissa_bits;
+  const hn::Rebind<uint16_t, DF> du16;
+  const auto x = hn::PromoteTo(du16, raw);
+  const auto magnitude = hn::And(hn::ShiftLeft<kShift>(x),
+                                 hn::Set(du16, static_cast<uint16_t>(L::magnitude << kShift)));
+  const auto sign = hn::And(hn::ShiftLeft<16 - L::bits>(x), hn::Set(du16, uint16_t{0x8000}));
+  auto code = hn::Or(magnitude, sign);
+  if constexpr (Format::nan == nan_encoding::all_ones) {
+    const auto is_nan =
+        hn::Eq(magnitude, hn::Set(du16, static_cast<uint16_t>(L::magnitude << kShift)));
+    code = hn::IfThenElse(is_nan, hn::Or(sign, hn::Set(du16, uint16_t{0x7E00})), code);
+  } else if constexpr (Format::nan == nan_encoding::negative_zero) {
+    code = hn::IfThenElse(hn::Eq(x, hn::Set(du16, uint16_t{L::sign})),
+                          hn::Set(du16, uint16_t{0x7E00}), code);
+  }
+  const auto wide = DecodeF16(df, code);
+  if constexpr (Format::bias == 15) return wide;
+  return hn::Mul(wide, hn::Set(df, detail::power_of_two(15 - Format::bias)));
+}
+
+// ------------------------------ Patterns to f32
+
+template <class T, class DF>
+HWY_INLINE hn::VFromD<DF> DecodeF32(DF df, hn::VFromD<RawTag<T, DF>> raw) {
+  const hn::RebindToUnsigned<DF> du;
+  const hn::RebindToSigned<DF> di;
+  if constexpr (detail::int8_storage<T>) {
+    return hn::ConvertTo(df, hn::PromoteTo(di, raw));
+  } else if constexpr (IsFormat<T>(formats::float16{})) {
+    return DecodeF16(df, raw);
+  } else if constexpr (IsFormat<T>(formats::bfloat16{})) {
+    return DecodeBF16(df, raw);
+  } else if constexpr (IsFormat<T>(formats::float8_e8m0fnu{})) {
+    return DecodeE8M0(df, hn::PromoteTo(du, raw));
+#if HALFWAY_SIMD_NATIVE_F16_CONVERSION
+  } else if constexpr (FitsFloat16<typename T::format>()) {
+    return DecodeThroughF16<typename T::format>(df, raw);
+#endif
+  } else {
+    return DecodeMinifloat<typename T::format>(df, hn::PromoteTo(du, raw));
+  }
+}
+
+// ------------------------------ f32 to patterns
+
+// The integer nearest to each lane in the low bits, two's complement; ties to even, saturated to
+// T's range, NaN gives 0.
+template <class T, class DF>
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeInteger(DF df, hn::VFromD<DF> v) {
+  const hn::RebindToUnsigned<DF> du;
+  constexpr float kLowest = static_cast<float>(static_cast<int>(std::numeric_limits<T>::lowest()));
+  constexpr float kLargest = static_cast<float>(static_cast<int>(std::numeric_limits<T>::max()));
+  v = hn::IfThenZeroElse(hn::IsNaN(v), v);
+  v = hn::Min(hn::Max(v, hn::Set(df, kLowest)), hn::Set(df, kLargest));
+  return hn::BitCast(
+      du, hn::Add(v, hn::Set(df, 12582912.0f)));  // 1.5 * 2^23: the last place is worth 1
+}
+
+template <class T, overflow kOverflow, class DF>
+HWY_INLINE hn::VFromD<RawTag<T, DF>> EncodeF32(DF df, hn::VFromD<DF> v) {
+  const RawTag<T, DF> dr;
+  const hn::RebindToUnsigned<decltype(dr)> dur;
+  if constexpr (detail::int8_storage<T>) {
+    return hn::BitCast(dr, hn::TruncateTo(dur, EncodeInteger<T>(df, v)));
+  } else if constexpr (IsFormat<T>(formats::float16{})) {
+    return EncodeF16<kOverflow>(df, v);
+  } else if constexpr (IsFormat<T>(formats::bfloat16{})) {
+    return EncodeBF16<kOverflow>(df, v);
+  } else if constexpr (IsFormat<T>(formats::float8_e8m0fnu{})) {
+    return hn::TruncateTo(dr, EncodeE8M0<kOverflow>(df, v));
+  } else {
+    return hn::TruncateTo(dr, EncodeMinifloat<typename T::format, kOverflow>(df, v));
+  }
+}
+
+// ------------------------------ Loads
 
 template <class DF>
-HWY_INLINE hn::VFromD<DF> LoadF32(DF df, const float* HWY_RESTRICT p) {
+HWY_INLINE hn::VFromD<DF> LoadF32(DF df, const float* p) {
   return hn::LoadU(df, p);
 }
 template <class DF>
-HWY_INLINE hn::VFromD<DF> LoadNF32(DF df, const float* HWY_RESTRICT p, size_t n) {
+HWY_INLINE hn::VFromD<DF> LoadNF32(DF df, const float* p, size_t n) {
   return hn::LoadN(df, p, n);
 }
+
 template <class DF>
-HWY_INLINE void StoreF32(hn::VFromD<DF> v, DF df, float* HWY_RESTRICT p) {
-  hn::StoreU(v, df, p);
+HWY_INLINE hn::VFromD<DF> LoadF32(DF df, const int32_t* p) {
+  return hn::ConvertTo(df, hn::LoadU(hn::RebindToSigned<DF>(), p));
 }
 template <class DF>
-HWY_INLINE void StoreNF32(hn::VFromD<DF> v, DF df, float* HWY_RESTRICT p, size_t n) {
+HWY_INLINE hn::VFromD<DF> LoadNF32(DF df, const int32_t* p, size_t n) {
+  return hn::ConvertTo(df, hn::LoadN(hn::RebindToSigned<DF>(), p, n));
+}
+
+template <class DF, detail::narrow_storage T>
+HWY_INLINE hn::VFromD<DF> LoadF32(DF df, const T* p) {
+  const RawTag<T, DF> dr;
+  return DecodeF32<T>(df, hn::LoadU(dr, reinterpret_cast<const detail::raw_of<T>*>(p)));
+}
+template <class DF, detail::narrow_storage T>
+HWY_INLINE hn::VFromD<DF> LoadNF32(DF df, const T* p, size_t n) {
+  const RawTag<T, DF> dr;
+  const auto v = DecodeF32<T>(df, hn::LoadN(dr, reinterpret_cast<const detail::raw_of<T>*>(p), n));
+  if constexpr (IsFormat<T>(formats::float8_e8m0fnu{})) {  // whose pattern 0 is not zero
+    return hn::IfThenElseZero(hn::FirstN(df, n), v);
+  }
+  return v;
+}
+
+// ------------------------------ Stores
+
+template <overflow kOverflow = overflow::ieee, class DF>
+HWY_INLINE void StoreF32(hn::VFromD<DF> v, DF df, float* p) {
+  hn::StoreU(v, df, p);
+}
+template <overflow kOverflow = overflow::ieee, class DF>
+HWY_INLINE void StoreNF32(hn::VFromD<DF> v, DF df, float* p, size_t n) {
   hn::StoreN(v, df, p, n);
 }
 
-// ------------------------------ float16
-
-template <class DF>
-HWY_INLINE hn::VFromD<DF> LoadF32(DF df, const half* HWY_RESTRICT p) {
-  const hn::Rebind<hwy::float16_t, DF> dh;
-  return hn::PromoteTo(df, hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(p)));
+template <overflow kOverflow = overflow::ieee, class DF, detail::narrow_storage T>
+HWY_INLINE void StoreF32(hn::VFromD<DF> v, DF df, T* p) {
+  const RawTag<T, DF> dr;
+  hn::StoreU(EncodeF32<T, kOverflow>(df, v), dr, reinterpret_cast<detail::raw_of<T>*>(p));
 }
-template <class DF>
-HWY_INLINE hn::VFromD<DF> LoadNF32(DF df, const half* HWY_RESTRICT p, size_t n) {
-  const hn::Rebind<hwy::float16_t, DF> dh;
-  return hn::PromoteTo(df, hn::LoadN(dh, reinterpret_cast<const hwy::float16_t*>(p), n));
-}
-template <class DF>
-HWY_INLINE void StoreF32(hn::VFromD<DF> v, DF /*df*/, half* HWY_RESTRICT p) {
-  const hn::Rebind<hwy::float16_t, DF> dh;
-  hn::StoreU(hn::DemoteTo(dh, v), dh, reinterpret_cast<hwy::float16_t*>(p));
-}
-template <class DF>
-HWY_INLINE void StoreNF32(hn::VFromD<DF> v, DF /*df*/, half* HWY_RESTRICT p, size_t n) {
-  const hn::Rebind<hwy::float16_t, DF> dh;
-  hn::StoreN(hn::DemoteTo(dh, v), dh, reinterpret_cast<hwy::float16_t*>(p), n);
+template <overflow kOverflow = overflow::ieee, class DF, detail::narrow_storage T>
+HWY_INLINE void StoreNF32(hn::VFromD<DF> v, DF df, T* p, size_t n) {
+  const RawTag<T, DF> dr;
+  hn::StoreN(EncodeF32<T, kOverflow>(df, v), dr, reinterpret_cast<detail::raw_of<T>*>(p), n);
 }
 
-// ------------------------------ bfloat16
-
-// Rounds to nearest even in integer arithmetic, not with the bf16 conversion instructions: those flush subnormals.
-// A NaN keeps its sign and upper payload and becomes quiet.
-template <class DF>
-HWY_INLINE hn::VFromD<hn::Rebind<uint16_t, DF>> EncodeBF16(DF df, hn::VFromD<DF> v) {
-  const hn::RebindToUnsigned<DF> du;
-  const hn::Rebind<uint16_t, DF> du16;
-  const auto bits = hn::BitCast(du, v);
-  const auto upper = hn::ShiftRight<16>(bits);
-  const auto odd = hn::And(upper, hn::Set(du, 1u));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFu))));
-  const auto quiet = hn::Or(upper, hn::Set(du, 0x40u));
-  const auto is_nan = hn::RebindMask(du, hn::IsNaN(v));
-  (void)df;
-  return hn::TruncateTo(du16, hn::IfThenElse(is_nan, quiet, rounded));
-}
-
-template <class DF>
-HWY_INLINE hn::VFromD<DF> DecodeBF16(DF df, hn::VFromD<hn::Rebind<uint16_t, DF>> v) {
-  const hn::RebindToUnsigned<DF> du;
-  return hn::BitCast(df, hn::ShiftLeft<16>(hn::PromoteTo(du, v)));
-}
-
-template <class DF>
-HWY_INLINE hn::VFromD<DF> LoadF32(DF df, const bfloat16* HWY_RESTRICT p) {
-  const hn::Rebind<uint16_t, DF> du16;
-  return DecodeBF16(df, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(p)));
-}
-template <class DF>
-HWY_INLINE hn::VFromD<DF> LoadNF32(DF df, const bfloat16* HWY_RESTRICT p, size_t n) {
-  const hn::Rebind<uint16_t, DF> du16;
-  return DecodeBF16(df, hn::LoadN(du16, reinterpret_cast<const uint16_t*>(p), n));
-}
-template <class DF>
-HWY_INLINE void StoreF32(hn::VFromD<DF> v, DF df, bfloat16* HWY_RESTRICT p) {
-  const hn::Rebind<uint16_t, DF> du16;
-  hn::StoreU(EncodeBF16(df, v), du16, reinterpret_cast<uint16_t*>(p));
-}
-template <class DF>
-HWY_INLINE void StoreNF32(hn::VFromD<DF> v, DF df, bfloat16* HWY_RESTRICT p, size_t n) {
-  const hn::Rebind<uint16_t, DF> du16;
-  hn::StoreN(EncodeBF16(df, v), du16, reinterpret_cast<uint16_t*>(p), n);
+// Four vectors to consecutive elements: packs before it stores.
+template <overflow kOverflow = overflow::ieee, class DF, class T>
+HWY_INLINE void Store4F32(hn::VFromD<DF> v0, hn::VFromD<DF> v1, hn::VFromD<DF> v2,
+                          hn::VFromD<DF> v3, DF df, T* p) {
+  const size_t lanes = hn::Lanes(df);
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (IsFormat<T>(formats::bfloat16{})) {
+    const hn::Repartition<uint16_t, DF> du16;
+    const auto low = EncodeBF16x2<kOverflow>(df, v0, v1);
+    const auto high = EncodeBF16x2<kOverflow>(df, v2, v3);
+    hn::StoreU(low, du16, reinterpret_cast<uint16_t*>(p));
+    hn::StoreU(high, du16, reinterpret_cast<uint16_t*>(p) + 2 * lanes);
+    return;
+  }
+#endif
+  StoreF32<kOverflow>(v0, df, p);
+  StoreF32<kOverflow>(v1, df, p + lanes);
+  StoreF32<kOverflow>(v2, df, p + 2 * lanes);
+  StoreF32<kOverflow>(v3, df, p + 3 * lanes);
 }
 
 }  // namespace HWY_NAMESPACE

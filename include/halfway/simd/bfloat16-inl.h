@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// bfloat16 in vectors of f32, exact on every target, subnormals included.
+//
+//   auto code = EncodeBF16(df, v);             // u16 lanes, rounded once, to nearest even; a NaN
+//   is made quiet auto codes = EncodeBF16x2(df, low, high);  // twice the lanes, low's first: the
+//   faster form auto wide = DecodeBF16(df, code);          // the upper half of an f32, bit for
+//   bit: a signalling NaN stays one
+//
+// x86's bf16 conversion instructions treat subnormals as zero whatever the control register says.
+// They are used where no lane is subnormal, which a test of one or two instructions decides; the
+// rest is integer arithmetic, as on all other targets.
+
+#if defined(HALFWAY_SIMD_BFLOAT16_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HALFWAY_SIMD_BFLOAT16_INL_H_
+#undef HALFWAY_SIMD_BFLOAT16_INL_H_
+#else
+#define HALFWAY_SIMD_BFLOAT16_INL_H_
+#endif
+
+#include <cstdint>
+
+#include "halfway/types/rounding.h"
+#include "hwy/highway.h"
+
+// Set anew for each target.
+#undef HALFWAY_SIMD_NATIVE_BF16_CONVERSION
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_ZEN4 && HWY_AVX3_HAVE_F32_TO_BF16C
+#define HALFWAY_SIMD_NATIVE_BF16_CONVERSION 1
+#else
+#define HALFWAY_SIMD_NATIVE_BF16_CONVERSION 0
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace halfway {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
+
+// One instruction each, where arithmetic on the pattern takes three.
+HWY_INLINE hn::Mask512<float> IsSubnormal(hn::Vec512<float> v) {
+  return hn::Mask512<float>{_mm512_fpclass_ps_mask(v.raw, 0x20)};
+}
+HWY_INLINE hn::Mask256<float> IsSubnormal(hn::Vec256<float> v) {
+  return hn::Mask256<float>{_mm256_fpclass_ps_mask(v.raw, 0x20)};
+}
+template <size_t N>
+HWY_INLINE hn::Mask128<float, N> IsSubnormal(hn::Vec128<float, N> v) {
+  return hn::Mask128<float, N>{_mm_fpclass_ps_mask(v.raw, 0x20)};
+}
+
+#endif  // HALFWAY_SIMD_NATIVE_BF16_CONVERSION
+
+// Values past the largest finite one replaced by it; NaN stays.
+template <class DF>
+HWY_INLINE hn::VFromD<DF> SaturateToBF16(DF df, hn::VFromD<DF> v) {
+  const hn::RebindToUnsigned<DF> du;
+  const auto largest = hn::BitCast(df, hn::Set(du, 0x7F7F0000u));
+  return hn::IfThenElse(hn::Gt(hn::Abs(v), largest), hn::CopySign(largest, v), v);
+}
+
+// The pattern in the upper half of each lane, and whatever in the lower half.
+template <class DF>
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> RoundToBF16(DF /*df*/, hn::VFromD<DF> v) {
+  const hn::RebindToUnsigned<DF> du;
+  const auto bits = hn::BitCast(du, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFu)));
+  const auto quiet = hn::Or(bits, hn::Set(du, 0x00400000u));
+  return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
+}
+
+template <overflow kOverflow = overflow::ieee, class DF>
+HWY_INLINE hn::VFromD<hn::Rebind<uint16_t, DF>> EncodeBF16(DF df, hn::VFromD<DF> v) {
+  const hn::Rebind<uint16_t, DF> du16;
+  if constexpr (kOverflow == overflow::saturate) v = SaturateToBF16(df, v);
+#if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
+  const hn::Rebind<hwy::bfloat16_t, DF> dbf16;
+  if (HWY_LIKELY(hn::AllFalse(df, IsSubnormal(v))))
+    return hn::BitCast(du16, hn::DemoteTo(dbf16, v));
+#endif
+  return hn::TruncateTo(du16, hn::ShiftRight<16>(RoundToBF16(df, v)));
+}
+
+#if HWY_TARGET != HWY_SCALAR  // which has no vectors of two 16-bit lanes
+template <overflow kOverflow = overflow::ieee, class DF>
+HWY_INLINE hn::VFromD<hn::Repartition<uint16_t, DF>> EncodeBF16x2(DF df, hn::VFromD<DF> low,
+                                                                  hn::VFromD<DF> high) {
+  const hn::Repartition<uint16_t, DF> du16;
+  if constexpr (kOverflow == overflow::saturate) {
+    low = SaturateToBF16(df, low);
+    high = SaturateToBF16(df, high);
+  }
+#if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
+  const hn::Repartition<hwy::bfloat16_t, DF> dbf16;
+  if (HWY_LIKELY(hn::AllFalse(df, hn::Or(IsSubnormal(low), IsSubnormal(high))))) {
+    return hn::BitCast(du16, hn::OrderedDemote2To(dbf16, low, high));
+  }
+#endif
+  return hn::ConcatOdd(du16, hn::BitCast(du16, RoundToBF16(df, high)),
+                       hn::BitCast(du16, RoundToBF16(df, low)));
+}
+#endif  // HWY_TARGET != HWY_SCALAR
+
+template <class DF>
+HWY_INLINE hn::VFromD<DF> DecodeBF16(DF df, hn::VFromD<hn::Rebind<uint16_t, DF>> code) {
+  const hn::RebindToUnsigned<DF> du;
+  return hn::BitCast(df, hn::ShiftLeft<16>(hn::PromoteTo(du, code)));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace halfway
+HWY_AFTER_NAMESPACE();
+
+#endif  // HALFWAY_SIMD_BFLOAT16_INL_H_
