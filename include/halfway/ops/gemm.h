@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix product of any mix of float formats with FP32 accumulators, and of 8-bit integers with int32 accumulators.
+//
+//   halfway::matrix<halfway::bfloat16> a(128, 768), w(768, 256);
+//   halfway::matrix<float> c(128, 256);
+//   halfway::gemm(a, w, c);                                     // c = a * w
+//   halfway::gemm(a, w, c, {.alpha = 2.0f, .beta = 1.0f});      // c = 2 * a * w + c
+#ifndef HALFWAY_OPS_GEMM_H_
+#define HALFWAY_OPS_GEMM_H_
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "halfway/core/error.h"
+#include "halfway/core/matrix.h"
+#include "halfway/core/scratch.h"
+#include "halfway/simd/dispatch.h"
+#include "halfway/simd/gemm_args.h"
+#include "halfway/types/bfloat16.h"
+#include "halfway/types/dtype.h"
+#include "halfway/types/half.h"
+#include "halfway/types/int8.h"
+
+namespace halfway {
+
+/// A byte of integer: std::int8_t, int8 (signed), std::uint8_t or uint8.
+template <class T>
+concept byte_integer =
+    std::same_as<T, std::int8_t> || std::same_as<T, std::uint8_t> || std::same_as<T, int8> || std::same_as<T, uint8>;
+
+/// As above, signed ones only.
+template <class T>
+concept signed_byte = std::same_as<T, std::int8_t> || std::same_as<T, int8>;
+
+/// What a product of floats can be written as.
+template <class T>
+concept gemm_float_output = std::same_as<T, float> || std::same_as<T, half> || std::same_as<T, bfloat16>;
+
+namespace detail {
+
+// The built-in type with the bits of T, so that int8 and std::int8_t share one kernel.
+template <byte_integer T>
+using raw_byte = std::conditional_t<signed_byte<T>, std::int8_t, std::uint8_t>;
+
+template <byte_integer T>
+const raw_byte<T>* raw(const T* p) {
+  return reinterpret_cast<const raw_byte<T>*>(p);
+}
+template <byte_integer T>
+raw_byte<T>* raw(T* p) {
+  return reinterpret_cast<raw_byte<T>*>(p);
+}
+
+// a: m x k, b: k x n, c: m x n, and c apart from both.
+template <class TA, class TB, class TC>
+void check_gemm(std::string_view where, matrix_view<const TA> a, matrix_view<const TB> b, matrix_view<TC> c) {
+  check_equal(where, "b.rows", b.rows(), "a.cols", a.cols());
+  check_equal(where, "c.rows", c.rows(), "a.rows", a.rows());
+  check_equal(where, "c.cols", c.cols(), "b.cols", b.cols());
+  check_no_overlap(where, "c", "a", overlap(c, a));
+  check_no_overlap(where, "c", "b", overlap(c, b));
+}
+
+// The kernel's view of checked operands; TA and TB are what the kernel reads.
+template <class TA, class TB, class MA, class MB>
+gemm_operands<TA, TB> make_operands(const TA* a_data, const MA& a, const TB* b_data, const MB& b) {
+  return {a_data,         a.row_stride(), a.col_stride(), b_data,   b.row_stride(),
+          b.col_stride(), a.rows(),       b.cols(),       a.cols(), &thread_scratch};
+}
+
+template <class TC>
+gemm_output<TC> make_output(TC* data, std::size_t row_stride, std::size_t col_stride) {
+  return {data, row_stride, col_stride};
+}
+
+}  // namespace detail
+
+/// Scaling and bias of a float product.
+struct gemm_options {
+  float alpha = 1.0f;
+  /// With 0, c is not read, so NaN in it does not spread.
+  float beta = 0.0f;
+  /// One value for each column of c, or empty.
+  std::span<const float> bias = {};
+};
+
+/// c = alpha * a * b + beta * c + bias.
+///
+/// Shapes: a is m x k, b is k x n, c is m x n; any strides, transposes by `view().transposed()`. m, n or k may be 0: with
+/// k = 0 the product is zero. Types: a and b float, half, bfloat16 or any 8-bit and smaller float, in any mix; c float, half
+/// or bfloat16.
+///
+/// Numbers: products are summed in FP32 in the order of k, alpha, beta and bias are applied in FP32, and the result is rounded
+/// once, to nearest even, to c's type. Error of each element, with u = 2^-24 (k + 3 roundings, Higham 2002, section 3.1):
+/// |error| <= (k + 3) u / (1 - (k + 3) u) * (|alpha| sum |a||b| + |beta c| + |bias|), plus c's own rounding. Where both
+/// operands are bfloat16 and the CPU has dot product instructions for it, those are used: they take subnormal inputs and
+/// results as zero. The same call gives the same bits on the same target.
+///
+/// Errors, before anything is written: shapes that do not fit, a bias that has neither n nor 0 values, c sharing memory with
+/// a or b.
+template <matrix_like A, matrix_like B, matrix_like C>
+  requires(float_storage<std::remove_const_t<element_of<A>>> && float_storage<std::remove_const_t<element_of<B>>> &&
+           gemm_float_output<element_of<C>>)
+void gemm(const A& a, const B& b, C&& c, const gemm_options& options = {}) {
+  using TA = std::remove_const_t<element_of<A>>;
+  using TB = std::remove_const_t<element_of<B>>;
+  using TC = element_of<C>;
+  const matrix_view<const TA> va = as_view(a);
+  const matrix_view<const TB> vb = as_view(b);
+  const matrix_view<TC> vc = as_view(c);
+  detail::check_gemm("halfway::gemm", va, vb, vc);
+  if (!options.bias.empty()) {
+    detail::check_equal("halfway::gemm", "bias.size", options.bias.size(), "c.cols", vc.cols());
+  }
+  if (vc.empty()) return;
+
+  detail::linear_epilogue<TC> epilogue{{vc.data(), vc.row_stride(), vc.col_stride()},
+                                       options.alpha,
+                                       options.beta,
+                                       options.bias.empty() ? nullptr : options.bias.data(),
+                                       false};
+  if (vc.is_row_major()) {
+    using Config = detail::gemm_config<TA, TB, detail::linear_epilogue<TC>>;
+    HALFWAY_DISPATCH(GemmKernel<Config>)(detail::make_operands(va.data(), va, vb.data(), vb), epilogue);
+  } else {  // column-major c: c^T = b^T * a^T has rows that lie side by side
+    using Config = detail::gemm_config<TB, TA, detail::linear_epilogue<TC>>;
+    epilogue.out = {vc.data(), vc.col_stride(), vc.row_stride()};
+    epilogue.bias_per_row = true;
+    HALFWAY_DISPATCH(GemmKernel<Config>)
+    (detail::make_operands(vb.data(), vb.transposed(), va.data(), va.transposed()), epilogue);
+  }
+}
+
+/// c = a * b in integers: a unsigned or signed bytes, b signed bytes, c int32.
+///
+/// Shapes and errors as above. Exact wherever the true result fits int32, which for u8 * s8 is certain up to k = 65,793 and
+/// for s8 * s8 up to k = 131,071; beyond that it is the true result modulo 2^32.
+template <matrix_like A, matrix_like B, matrix_like C>
+  requires(byte_integer<std::remove_const_t<element_of<A>>> && signed_byte<std::remove_const_t<element_of<B>>> &&
+           std::same_as<element_of<C>, std::int32_t>)
+void gemm(const A& a, const B& b, C&& c) {
+  using TA = std::remove_const_t<element_of<A>>;
+  using TB = std::remove_const_t<element_of<B>>;
+  const matrix_view<const TA> va = as_view(a);
+  const matrix_view<const TB> vb = as_view(b);
+  const matrix_view<std::int32_t> vc = as_view(c);
+  detail::check_gemm("halfway::gemm", va, vb, vc);
+  if (vc.empty()) return;
+  using Config = detail::gemm_config<detail::raw_byte<TA>, std::int8_t, detail::exact_epilogue>;
+  HALFWAY_DISPATCH(GemmKernel<Config>)
+  (detail::make_operands(detail::raw(va.data()), va, detail::raw(vb.data()), vb),
+   detail::exact_epilogue{{vc.data(), vc.row_stride(), vc.col_stride()}});
+}
+
+}  // namespace halfway
+
+#endif  // HALFWAY_OPS_GEMM_H_
