@@ -2,14 +2,17 @@
 // A scope in which layers find out the type to compute in, so that one model runs in FP32, FP16 or
 // BF16 unchanged.
 //
-//   halfway::autocast scope(halfway::dtype::bfloat16);                     // until the end of the
-//   block, on this thread halfway::compute_dtype(halfway::op::linear);                           //
-//   bfloat16 halfway::compute_dtype(halfway::op::softmax);                          // float32 {
-//   halfway::autocast off(halfway::autocast_off); ... }                  // FP32 for a delicate
-//   part; then bfloat16 again
+//   halfway::autocast scope(halfway::dtype::bfloat16);  // until the end of the block
+//   halfway::compute_dtype(halfway::op::linear);        // bfloat16
+//   halfway::compute_dtype(halfway::op::softmax);       // float32
+//   {
+//     halfway::autocast off(halfway::autocast_off);
+//     halfway::compute_dtype(halfway::op::linear);      // float32, for a delicate part
+//   }
 //
-// The state belongs to a thread. To carry it into another, copy it: `[state =
-// halfway::autocast::current()] { halfway::autocast scope(state); ... }`.
+// The state belongs to a thread. To carry it into another, copy it:
+//
+//   std::thread worker([state = halfway::autocast::current()] { halfway::autocast scope(state); });
 #ifndef HALFWAY_PRECISION_AUTOCAST_H_
 #define HALFWAY_PRECISION_AUTOCAST_H_
 
@@ -38,10 +41,7 @@ struct autocast_state {
   dtype compute_dtype(std::string_view op_name, std::span<const dtype> inputs = {}) const {
     if (enabled) return table->resolve(op_name, inputs, policy);
     table->at(op_name);
-    if (inputs.empty()) return dtype::float32;
-    dtype widest = inputs[0];
-    for (const dtype input : inputs.subspan(1)) widest = promote(widest, input);
-    return widest;
+    return inputs.empty() ? dtype::float32 : promote(inputs);
   }
 
   dtype compute_dtype(std::string_view op_name, std::initializer_list<dtype> inputs) const {

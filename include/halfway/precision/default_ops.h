@@ -2,8 +2,7 @@
 // The operations of the library and of common models, with the category each has by default and a
 // sentence why.
 //
-//   for (const halfway::default_op& o : halfway::default_ops) std::cout << o.name << ": " <<
-//   o.category << ", " << o.why << '\n';
+//   for (const auto& o : halfway::default_ops) std::cout << o.name << ": " << o.why << '\n';
 #ifndef HALFWAY_PRECISION_DEFAULT_OPS_H_
 #define HALFWAY_PRECISION_DEFAULT_OPS_H_
 

@@ -2,10 +2,10 @@
 // Which operations are safe in a narrow type: a category for each, and from it the type an
 // operation computes in.
 //
-//   halfway::op_table table;                                                   // the defaults
-//   below table.resolve(halfway::op::linear, {dtype::float32}, halfway::amp_bf16);   // bfloat16
-//   table.add("my_attention", halfway::op_category::lower_precision, "one fused GEMM chain");
+//   halfway::op_table table;  // the default operations
 //   table.set_category(halfway::op::gelu, halfway::op_category::float32);
+//   table.add("my_op", halfway::op_category::lower_precision, "its sums are kept in FP32");
+//   table.resolve("my_op", {halfway::dtype::float32}, halfway::amp_bf16);  // bfloat16
 //
 // The defaults begin with the lists of PyTorch's autocast on CPU. Where those leave an operation
 // out and the ones for CUDA put it into float32 (softmax, norms, exp, sums), ours do so too:
@@ -96,8 +96,7 @@ class op_table {
                             " computes in the widest type of its inputs, but none is given"));
       }
     } else {
-      dtype widest = inputs[0];
-      for (const dtype input : inputs.subspan(1)) widest = promote(widest, input);
+      const dtype widest = promote(inputs);
       if (category == op_category::promote_widest || widest == dtype::float64 ||
           !is_floating(widest))
         return widest;

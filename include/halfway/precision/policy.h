@@ -5,8 +5,9 @@
 //   constexpr halfway::cast_policy p = halfway::amp_bf16;
 //   assert(halfway::parse_policy("p=f32, c=bf16, o=f32") == p);
 //   assert(halfway::to_string(p) == "params=float32,compute=bfloat16,output=float32");
-//   using policy = halfway::static_policy<float, halfway::bfloat16, float>;      // the same, known
-//   to the compiler policy::compute_type x(1.0f);
+//
+//   using policy = halfway::static_policy<float, halfway::bfloat16, float>;  // for the compiler
+//   policy::compute_type x(1.0f);
 #ifndef HALFWAY_PRECISION_POLICY_H_
 #define HALFWAY_PRECISION_POLICY_H_
 

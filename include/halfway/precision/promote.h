@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The type in which values of several types can meet.
 //
-//   static_assert(halfway::promote(halfway::dtype::bfloat16, halfway::dtype::float32) ==
-//   halfway::dtype::float32); static_assert(halfway::promote(halfway::dtype::bfloat16,
-//   halfway::dtype::float16) == halfway::dtype::float32);
+//   using halfway::dtype;
+//   static_assert(halfway::promote(dtype::bfloat16, dtype::float32) == dtype::float32);
+//   static_assert(halfway::promote(dtype::bfloat16, dtype::float16) == dtype::float32);
 #ifndef HALFWAY_PRECISION_PROMOTE_H_
 #define HALFWAY_PRECISION_PROMOTE_H_
 
-#include <array>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 #include "halfway/types/dtype.h"
 
@@ -97,6 +97,13 @@ constexpr dtype promote(dtype a, dtype b) {
   if (holds(a, b)) return a;
   if (holds(b, a)) return b;
   return is_floating(a) ? dtype::float32 : dtype::int32;
+}
+
+// The type in which all of `types` can meet, folded from the left. `types` must not be empty.
+constexpr dtype promote(std::span<const dtype> types) {
+  dtype widest = types.front();
+  for (const dtype type : types.subspan(1)) widest = promote(widest, type);
+  return widest;
 }
 
 }  // namespace halfway

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings as text, "key=value,key=value", and the names nearest to a misspelt one.
 //
-//   for (const auto& [key, value] : halfway::detail::parse_assignments("halfway::f", "a=1, b=2"))
-//   ... halfway::detail::nearest_names("lineer", names)      // "linear", "bilinear" or "relu"
+//   for (const auto& [key, value] : halfway::detail::parse_assignments("f", "a=1, b=2")) ...
+//   halfway::detail::nearest_names("lineer", names);  // "linear", "bilinear" or "relu"
 #ifndef HALFWAY_PRECISION_TEXT_H_
 #define HALFWAY_PRECISION_TEXT_H_
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kernels that rescale gradients and look for non-finite values in one pass.
 //
-//   const size_t bad = UnscaleKernel(x, y, n, 1.0f / scale);    // y = x / scale; bad = non-finite
-//   elements of y
+//   const size_t bad = UnscaleKernel(x, y, n, 1.0f / scale);  // bad: non-finite elements of y
 
 #if defined(HALFWAY_SIMD_SCALE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_SCALE_INL_H_

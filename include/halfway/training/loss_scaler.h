@@ -2,10 +2,10 @@
 // Loss scaling, dynamic or fixed: keeps 16-bit gradients inside the range of their format and skips
 // the steps that overflow.
 //
-//   halfway::loss_scaler scaler;                          // dynamic, starts at 65536
+//   halfway::loss_scaler scaler;             // dynamic, starts at 65536
 //   // each step: backpropagate scaler.scale() * loss into 16-bit gradients, then
-//   scaler.unscale(gradients16, gradients);               // float gradients of true size, checked
-//   in the same pass if (scaler.should_step()) optimizer.step(state, master, gradients, weights16);
+//   scaler.unscale(gradients16, gradients);  // to float, of true size, and checked in one pass
+//   if (scaler.should_step()) optimizer.step(state, master, gradients, weights16);
 //   scaler.update();
 //
 // A loss_scaler is a plain value: copy it, compare it, save it (state(), to_string). bfloat16 and
@@ -14,11 +14,9 @@
 // The rule is that of Micikevicius et al., "Mixed precision training", 2018, section 3.2, with the
 // hysteresis of Megatron-LM:
 //   - A step with a non-finite gradient is skipped. The first hysteresis - 1 skipped steps leave
-//   the scale as it is; each later
-//     one multiplies it by backoff_factor, but not below min_scale.
+//     the scale as it is; each later one multiplies it by backoff_factor, but not below min_scale.
 //   - growth_interval good steps in a row multiply it by growth_factor, but not above max_scale,
-//   and the count of skipped steps
-//     for the hysteresis starts anew.
+//     and the count of skipped steps for the hysteresis starts anew.
 // The scale never leaves [min_scale, max_scale], so it cannot become zero, infinite or NaN. Powers
 // of two as scale and factors make scaling and unscaling exact.
 #ifndef HALFWAY_TRAINING_LOSS_SCALER_H_
@@ -49,25 +47,22 @@ struct loss_scaler_options {
   float initial_scale = 65536.0f;
   float growth_factor = 2.0f;
   float backoff_factor = 0.5f;
-  std::uint64_t growth_interval = 2000;  // good steps in a row before the scale grows
-  std::uint64_t hysteresis =
-      1;  // skipped steps before the scale shrinks: 1 shrinks it at the first
+  std::uint64_t growth_interval = 2000;    // good steps in a row before the scale grows
+  std::uint64_t hysteresis = 1;            // skipped steps before the scale shrinks, the last included
   float min_scale = 1.0f;
-  float max_scale = 16777216.0f;  // 2^24
-  std::uint64_t max_skips_at_floor =
-      100;  // skipped steps in a row at min_scale before update() fails; 0: never
+  float max_scale = 16777216.0f;           // 2^24
+  std::uint64_t max_skips_at_floor = 100;  // in a row at min_scale, then update() fails; 0: never
 
   bool operator==(const loss_scaler_options&) const = default;
 };
 
 struct loss_scaler_statistics {
-  std::uint64_t steps = 0;     // updates in which every gradient was finite
-  std::uint64_t skipped = 0;   // updates in which one was not
-  std::uint64_t growths = 0;   // times the scale became larger
-  std::uint64_t backoffs = 0;  // times it became smaller
-  std::uint64_t skips_at_floor =
-      0;  // skipped steps in a row, up to now, that min_scale could not prevent
-  std::uint64_t non_finite = 0;  // gradient elements found infinite or NaN
+  std::uint64_t steps = 0;           // updates in which every gradient was finite
+  std::uint64_t skipped = 0;         // updates in which one was not
+  std::uint64_t growths = 0;         // times the scale became larger
+  std::uint64_t backoffs = 0;        // times it became smaller
+  std::uint64_t skips_at_floor = 0;  // skipped steps in a row, up to now, with scale at min_scale
+  std::uint64_t non_finite = 0;      // gradient elements found infinite or NaN
 
   bool operator==(const loss_scaler_statistics&) const = default;
 };
@@ -78,11 +73,10 @@ struct loss_scaler_state {
   loss_scaler_options options;
   loss_scaler_statistics statistics;
   float scale = 65536.0f;
-  std::uint64_t good_steps = 0;  // in a row, since the scale last grew or a step was skipped
-  std::uint64_t hysteresis_left =
-      1;  // skipped steps until the scale shrinks, this one included; 0: each shrinks it
-  std::uint64_t unscaled_groups = 0;    // bit g: group g has been unscaled since the last update
-  std::uint64_t non_finite_groups = 0;  // bit g: with a non-finite gradient
+  std::uint64_t good_steps = 0;         // in a row, since the scale last grew or a step was skipped
+  std::uint64_t hysteresis_left = 1;    // skipped steps until the scale shrinks; 0: each shrinks it
+  std::uint64_t unscaled_groups = 0;    // bit g: group g was unscaled since the last update
+  std::uint64_t non_finite_groups = 0;  // bit g: and has a non-finite gradient
 
   bool operator==(const loss_scaler_state&) const = default;
 };

@@ -3,10 +3,9 @@
 // over memory.
 //
 //   halfway::adam optimizer({.learning_rate = 1e-3});
-//   halfway::adam_state state;                                    // one for each tensor; sized by
-//   the first step optimizer.step(state, master, gradient, model);               // float, float,
-//   and half, bfloat16, float8_*... optimizer.step(state, master, gradient); // no copy: the model
-//   is float
+//   halfway::adam_state state;                         // one for each tensor
+//   optimizer.step(state, master, gradient, model);    // model: half, bfloat16, float8_*...
+//   optimizer.step(state, master, gradient);           // no copy: the model is float
 //
 // Why master weights: a step is often below half an ulp of a 16-bit weight and would round away.
 // Why gradients are float: they come out of loss_scaler::unscale, and their true size may lie below
@@ -15,12 +14,13 @@
 #define HALFWAY_TRAINING_OPTIMIZER_H_
 
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <ranges>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "halfway/core/error.h"
@@ -39,7 +39,7 @@ struct sgd_options {
   bool nesterov = false;
 };
 
-// The defaults are torch.optim.Adam's and AdamW's.
+// The defaults are torch.optim.Adam's; AdamW there has a weight decay of 0.01.
 struct adam_options {
   double learning_rate = 1e-3;
   double beta1 = 0.9;
@@ -74,16 +74,16 @@ inline void check_option(std::string_view where, std::string_view name, double v
   if (!good) fail(concat(where, ": ", name, " (", value, ") must be ", rule));
 }
 
-inline bool finite_and_not_negative(double x) { return std::isfinite(x) && x >= 0; }
+inline bool finite_and_not_negative(double x) {
+  return x >= 0 && x <= static_cast<double>(std::numeric_limits<float>::max());
+}
 inline bool share(double x) { return x >= 0 && x < 1; }
 
 template <class Range>
 concept writable_float_storage_range =
     std::ranges::contiguous_range<Range> && std::ranges::sized_range<Range> &&
     float_storage<std::ranges::range_value_t<Range>> &&
-    std::same_as < std::ranges::range_reference_t<Range>,
-        std::ranges::range_value_t<Range>
-& > ;
+    !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<Range>>>;
 
 // Arrays of a step: sizes fit, no nulls, none shares memory with another. An empty model is none.
 template <class Model>
@@ -121,9 +121,9 @@ inline void check_state(std::string_view where, std::string_view name,
 //
 // the form of torch.optim.SGD, where the learning rate does not enter the momentum (Sutskever et
 // al., "On the importance of initialization and momentum in deep learning", 2013, has it inside).
-// All in FP32; constants are rounded to float once. Each assignment above is one or two fused
-// multiply-adds: the relative error of d is a few 2^-24 of the sum of its terms' magnitudes, and w
-// adds one rounding. Targets with fused multiply-add agree bit for bit.
+// All in FP32, constants rounded to float once, each sum with a product a fused multiply-add: the
+// error of d is below 8 * 2^-24 of the sum of its terms' magnitudes, and w adds one rounding. Every
+// target gives the same bits. Nothing looks for non-finite gradients: that is the scaler's part.
 class sgd {
  public:
   // Errors: a learning rate or weight decay that is negative, infinite or NaN; momentum or
@@ -220,10 +220,11 @@ class sgd {
 //   model <- w, rounded once, to nearest even (past the model's range: infinity, or NaN where it
 //   has none)
 //
-// All in FP32; what does not depend on the element is computed in double and rounded to float once.
-// Square root and division are correctly rounded on every target; targets with fused multiply-add
-// agree bit for bit. Where g^2 underflows (|g| below about 1e-21) v loses digits, and where it
-// overflows (|g| above about 1.8e19) v becomes infinite and the step zero.
+// All in FP32, sums with products fused; what does not depend on the element is computed in double
+// and rounded to float once. Square root and division are correctly rounded (not on 32-bit Arm), so
+// every target gives the same bits. Where (1 - beta2) * g^2 is below 2^-126, v loses digits; beyond
+// the range of float v is infinite and the step zero. Nothing looks for non-finite gradients: that
+// is the scaler's part.
 class adam {
  public:
   // Errors: a learning rate, epsilon or weight decay that is negative, infinite or NaN; a beta
