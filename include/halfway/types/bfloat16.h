@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// bfloat16: the upper half of a float, 1 sign, 8 exponent and 7 mantissa bits; the range of float with 2 to 3 decimal digits.
+// bfloat16: the upper half of a float, 1 sign, 8 exponent and 7 mantissa bits; the range of float
+// with 2 to 3 decimal digits.
 //
 //   halfway::bfloat16 x(0.1f);
 //   float y = x * 2.0f;

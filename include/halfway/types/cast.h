@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Named conversions that say what happens past the range: ieee_cast (infinity) and saturate_cast (largest finite value).
+// Named conversions that say what happens past the range: ieee_cast (infinity) and saturate_cast
+// (largest finite value).
 //
 //   auto a = halfway::ieee_cast<halfway::half>(1e6f);       // infinity
 //   auto b = halfway::saturate_cast<halfway::half>(1e6f);   // 65504
 //
-// `To` and the argument are any of: a minifloat, float, a storage integer (types/int8.h, types/int4.h); the argument also any
-// built-in number. One rounding; NaN as in types/minifloat.h, under both names.
+// `To` and the argument are any of: a minifloat, float, a storage integer (types/int8.h,
+// types/int4.h); the argument also any built-in number. One rounding; NaN as in types/minifloat.h,
+// under both names.
 
 #ifndef HALFWAY_TYPES_CAST_H_
 #define HALFWAY_TYPES_CAST_H_
@@ -28,43 +30,51 @@ inline constexpr bool is_small_int_v<small_int<Bits, Signed>> = true;
 
 namespace detail {
 
-/// A minifloat as the float it stands for, a storage integer as int, anything else as it is: all exact.
+/// A minifloat as the float it stands for, a storage integer as int, anything else as it is: all
+/// exact.
 template <class T>
 constexpr auto widen(T x) {
-  if constexpr (is_minifloat_v<T>) return static_cast<float>(x);
-  else if constexpr (is_small_int_v<T>) return static_cast<int>(x);
-  else return x;
+  if constexpr (is_minifloat_v<T>)
+    return static_cast<float>(x);
+  else if constexpr (is_small_int_v<T>)
+    return static_cast<int>(x);
+  else
+    return x;
 }
 
 template <class To, overflow Overflow, class Rounding, class From>
 constexpr To cast(From x, Rounding rounding) {
   if constexpr (std::same_as<To, From>) {
     if constexpr (Overflow == overflow::saturate && is_minifloat_v<To>) {
-      if (isinf(x)) return signbit(x) ? std::numeric_limits<To>::lowest() : std::numeric_limits<To>::max();
+      if (isinf(x))
+        return signbit(x) ? std::numeric_limits<To>::lowest() : std::numeric_limits<To>::max();
     }
     return x;
   } else if constexpr (is_minifloat_v<To>) {
     using Format = typename To::format;
-    return To::from_bits(static_cast<typename To::storage>(encode<Format, Overflow>(widen(x), rounding)));
+    return To::from_bits(
+        static_cast<typename To::storage>(encode<Format, Overflow>(widen(x), rounding)));
   } else if constexpr (is_small_int_v<To>) {
     return To(widen(x));
   } else {
-    static_assert(std::same_as<To, float>, "halfway: To is a minifloat, float or a storage integer");
+    static_assert(std::same_as<To, float>,
+                  "halfway: To is a minifloat, float or a storage integer");
     return static_cast<float>(widen(x));
   }
 }
 
 }  // namespace detail
 
-/// Nearest value, ties to even; past the range infinity, or what the format has in its place (types/minifloat.h). Storage
-/// integers saturate in any case.
+/// Nearest value, ties to even; past the range infinity, or what the format has in its place
+/// (types/minifloat.h). Storage integers saturate in any case.
 template <class To, class From, class Rounding = round_to_nearest_even>
 constexpr To ieee_cast(From x, Rounding rounding = {}) {
   return detail::cast<To, overflow::ieee>(x, rounding);
 }
 
-/// Nearest value, ties to even; past the range, and for infinities, the largest finite value with the sign (ONNX's `saturate`,
-/// CUDA's `satfinite`). NaN stays NaN. In e8m0 zero and negative values become 2^-127.
+/// Nearest value, ties to even; past the range, and for infinities, the largest finite value with
+/// the sign (ONNX's `saturate`, CUDA's `satfinite`). NaN stays NaN. In e8m0 zero and negative
+/// values become 2^-127.
 template <class To, class From, class Rounding = round_to_nearest_even>
 constexpr To saturate_cast(From x, Rounding rounding = {}) {
   return detail::cast<To, overflow::saturate>(x, rounding);

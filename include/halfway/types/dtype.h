@@ -55,7 +55,8 @@ enum class dtype : std::uint8_t {
 #pragma GCC diagnostic pop
 #endif
 
-/// A type whose values are stored floating-point numbers that convert exactly to float: float and every minifloat.
+/// A type whose values are stored floating-point numbers that convert exactly to float: float and
+/// every minifloat.
 template <class T>
 concept float_storage = std::same_as<T, float> || is_minifloat_v<T>;
 
@@ -81,8 +82,8 @@ constexpr dtype_row float_row(dtype type) {
 
 template <class T>
 constexpr dtype_row int_row(dtype type, std::string_view name) {
-  return {type, name, std::numeric_limits<T>::digits + (std::numeric_limits<T>::is_signed ? 1 : 0), false,
-          static_cast<double>(std::numeric_limits<T>::max())};
+  return {type, name, std::numeric_limits<T>::digits + (std::numeric_limits<T>::is_signed ? 1 : 0),
+          false, static_cast<double>(std::numeric_limits<T>::max())};
 }
 
 /// In the order of the enumeration, which a test holds it to.
@@ -147,22 +148,50 @@ template <class T>
 struct dtype_of_type;
 template <class Format>
 struct dtype_of_type<minifloat<Format>> {
-  static constexpr dtype value = [] {
-    for (const dtype_row& r : dtype_rows) {
-      if (r.name == Format::name) return r.type;
-    }
-    throw "halfway: this format has no dtype";
+  static constexpr std::size_t index = [] {
+    std::size_t i = 0;
+    while (i != dtype_rows.size() && dtype_rows[i].name != Format::name) ++i;
+    return i;
   }();
+  static_assert(index != dtype_rows.size(), "this format has no dtype");
+  static constexpr dtype value = dtype_rows[index].type;
 };
-template <> struct dtype_of_type<double> { static constexpr dtype value = dtype::float64; };
-template <> struct dtype_of_type<float> { static constexpr dtype value = dtype::float32; };
-template <> struct dtype_of_type<std::int32_t> { static constexpr dtype value = dtype::int32; };
-template <> struct dtype_of_type<std::int8_t> { static constexpr dtype value = dtype::int8; };
-template <> struct dtype_of_type<std::uint8_t> { static constexpr dtype value = dtype::uint8; };
-template <> struct dtype_of_type<int8> { static constexpr dtype value = dtype::int8; };
-template <> struct dtype_of_type<uint8> { static constexpr dtype value = dtype::uint8; };
-template <> struct dtype_of_type<int4> { static constexpr dtype value = dtype::int4; };
-template <> struct dtype_of_type<uint4> { static constexpr dtype value = dtype::uint4; };
+template <>
+struct dtype_of_type<double> {
+  static constexpr dtype value = dtype::float64;
+};
+template <>
+struct dtype_of_type<float> {
+  static constexpr dtype value = dtype::float32;
+};
+template <>
+struct dtype_of_type<std::int32_t> {
+  static constexpr dtype value = dtype::int32;
+};
+template <>
+struct dtype_of_type<std::int8_t> {
+  static constexpr dtype value = dtype::int8;
+};
+template <>
+struct dtype_of_type<std::uint8_t> {
+  static constexpr dtype value = dtype::uint8;
+};
+template <>
+struct dtype_of_type<int8> {
+  static constexpr dtype value = dtype::int8;
+};
+template <>
+struct dtype_of_type<uint8> {
+  static constexpr dtype value = dtype::uint8;
+};
+template <>
+struct dtype_of_type<int4> {
+  static constexpr dtype value = dtype::int4;
+};
+template <>
+struct dtype_of_type<uint4> {
+  static constexpr dtype value = dtype::uint4;
+};
 
 }  // namespace detail
 
@@ -180,8 +209,8 @@ inline constexpr dtype dtype_of = detail::dtype_of_type<std::remove_cv_t<T>>::va
 /// The canonical name: "float32", "bfloat16", "float8_e4m3fn", "int4", ...
 constexpr std::string_view name(dtype type) { return detail::row(type).name; }
 
-/// The dtype with this canonical name or alias (f32, fp32, float, half, f16, bf16, e4m3fn, i8, u8, ...). Case matters; no
-/// blanks are skipped. Empty where there is none.
+/// The dtype with this canonical name or alias (f32, fp32, float, half, f16, bf16, e4m3fn, i8, u8,
+/// ...). Case matters; no blanks are skipped. Empty where there is none.
 constexpr std::optional<dtype> parse_dtype(std::string_view text) {
   for (const detail::dtype_row& r : detail::dtype_rows) {
     if (r.name == text) return r.type;

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bit patterns of a small format from a number with one rounding, and the exact float from a bit pattern.
+// Bit patterns of a small format from a number with one rounding, and the exact float from a bit
+// pattern.
 //
-//   static_assert(halfway::detail::encode<halfway::formats::float16, halfway::overflow::ieee>(1.0f) == 0x3C00);
-//   static_assert(halfway::detail::decode<halfway::formats::float16>(0x3C00) == 1.0f);
+//   static_assert(halfway::detail::encode<halfway::formats::float16, halfway::overflow::ieee>(1.0f)
+//   == 0x3C00); static_assert(halfway::detail::decode<halfway::formats::float16>(0x3C00) == 1.0f);
 //
-// Everything is integer arithmetic on bit patterns (decode multiplies an integer by a power of two, which is exact), so results
-// do not depend on the rounding mode, flush-to-zero or denormals-are-zero state of the processor.
+// Everything is integer arithmetic on bit patterns, but for one exact subtraction of normal numbers
+// in decode, so results do not depend on the rounding mode, flush-to-zero or denormals-are-zero
+// state of the processor.
 
 #ifndef HALFWAY_TYPES_ENCODE_H_
 #define HALFWAY_TYPES_ENCODE_H_
 
-#include <algorithm>
 #include <bit>
 #include <concepts>
 #include <cstdint>
@@ -40,25 +41,29 @@ struct binary_layout<double> {
   static constexpr int bias = 1023;
 };
 
-/// NaN of a format: sign kept, quiet bit set, then as many of the top bits of `payload` (left-aligned in 64 bits, quiet bit of
-/// the source first) as there is room for. The codes where only one NaN exists get that one.
+/// NaN of a format: sign kept, quiet bit set, then as many of the top bits of `payload`
+/// (left-aligned in 64 bits, quiet bit of the source first) as there is room for. The codes where
+/// only one NaN exists get that one.
 template <class Format>
 constexpr std::uint32_t encode_nan(std::uint32_t sign, std::uint64_t payload) {
   using L = layout<Format>;
   if constexpr (Format::nan == nan_encoding::ieee) {
-    return sign | L::exponent | L::quiet | static_cast<std::uint32_t>(payload >> (64 - L::mantissa_bits));
+    return sign | L::exponent | L::quiet |
+           static_cast<std::uint32_t>(payload >> (64 - L::mantissa_bits));
   } else if constexpr (Format::nan == nan_encoding::all_ones) {
     return sign | L::magnitude;
   } else if constexpr (Format::nan == nan_encoding::negative_zero) {
     return L::sign;
   } else {
-    // No NaN exists. The positive largest value, as NVIDIA's cvt.satfinite instructions define for e2m1, e2m3 and e3m2: of all
-    // values the one that does most to make the mistake visible. (ml_dtypes gives -0, which hides it.)
+    // No NaN exists. The positive largest value, as NVIDIA's cvt.satfinite instructions define for
+    // e2m1, e2m3 and e3m2: of all values the one that does most to make the mistake visible.
+    // (ml_dtypes gives -0, which hides it.)
     return L::max_finite;
   }
 }
 
-/// Sign and overflow policy applied to a rounded magnitude, which may lie past the largest finite one.
+/// Sign and overflow policy applied to a rounded magnitude, which may lie past the largest finite
+/// one.
 template <class Format, overflow Overflow, class Magnitude>
 constexpr std::uint32_t finish(std::uint32_t sign, Magnitude magnitude) {
   using L = layout<Format>;
@@ -66,87 +71,127 @@ constexpr std::uint32_t finish(std::uint32_t sign, Magnitude magnitude) {
     if (sign != 0) return Overflow == overflow::saturate ? 0u : encode_nan<Format>(0, 0);
   }
   if constexpr (Overflow == overflow::ieee && Format::has_infinity) {
-    return sign | static_cast<std::uint32_t>(std::min<Magnitude>(magnitude, L::infinity));
+    return sign | (magnitude < L::infinity ? static_cast<std::uint32_t>(magnitude) : L::infinity);
   } else if constexpr (Overflow == overflow::ieee && L::has_nan) {
     if (magnitude > L::max_finite) return encode_nan<Format>(sign, 0);
   }
-  const auto m = static_cast<std::uint32_t>(std::min<Magnitude>(magnitude, L::max_finite));
+  const std::uint32_t m =
+      magnitude < L::max_finite ? static_cast<std::uint32_t>(magnitude) : L::max_finite;
   if constexpr (Format::nan == nan_encoding::negative_zero) return m == 0 ? 0u : sign | m;
   return sign | m;
 }
 
-/// Magnitude bits for significand * 2^(exponent - Point), where Point is the position of the significand's leading bit.
+/// Magnitude bits for significand * 2^(exponent - Point), where Point is the position of the
+/// significand's leading bit.
 ///
-/// The leading bit may be missing only where the value is so small that it cannot matter. Rounding carries into the exponent,
-/// and past the largest exponent, by plain addition.
+/// The leading bit may be missing only where the value is so small that it cannot matter. Rounding
+/// carries into the exponent, and past the largest exponent, by plain addition.
 template <class Format, int Point, class Bits, class Rounding>
 constexpr Bits round_magnitude(Bits significand, int exponent, Rounding rounding) {
   using L = layout<Format>;
   static_assert(Point > L::mantissa_bits);
-  const int floor_exponent = std::max(exponent, L::min_exponent);
-  const int shift = std::min(floor_exponent - exponent + Point - L::mantissa_bits, std::numeric_limits<Bits>::digits - 1);
+  constexpr int max_shift = std::numeric_limits<Bits>::digits - 1;
+  const int floor_exponent = exponent > L::min_exponent ? exponent : L::min_exponent;
+  const int full_shift = floor_exponent - exponent + Point - L::mantissa_bits;
+  const int shift = full_shift < max_shift ? full_shift : max_shift;
   const Bits m = static_cast<Bits>((significand + rounding.addend(significand, shift)) >> shift);
-  const Bits magnitude = (static_cast<Bits>(floor_exponent - L::min_exponent) << L::mantissa_bits) + m;
+  const Bits magnitude =
+      (static_cast<Bits>(floor_exponent - L::min_exponent) << L::mantissa_bits) + m;
   // Normals start at pattern 0 where there are no subnormals, and at 1 << mantissa_bits otherwise.
   if constexpr (!L::has_zero) return magnitude == 0 ? 0 : magnitude - 1;
   return magnitude;
 }
 
-/// Bits for (-1)^negative * (significand + tail) * 2^exponent with a 0 <= tail < 1 that is zero only where `inexact` is false.
-template <class Format, overflow Overflow, class Rounding = round_to_nearest_even>
-constexpr std::uint32_t encode_scaled(bool negative, std::uint64_t significand, int exponent, bool inexact, Rounding rounding = {}) {
-  using L = layout<Format>;
+/// A magnitude (significand + tail) * 2^exponent with 0 <= tail < 1, the tail zero only where
+/// `inexact` is false.
+struct scaled {
+  std::uint64_t significand = 0;
+  int exponent = 0;
+  bool inexact = false;
+
+  constexpr bool is_zero() const { return significand == 0 && !inexact; }
+};
+
+/// Magnitude bits for a number that is not zero; past the largest finite one where it overflows.
+template <class Format, class Rounding = round_to_nearest_even>
+constexpr std::uint64_t scaled_magnitude(scaled x, Rounding rounding = {}) {
   constexpr int point = 62;
-  const std::uint32_t sign = negative ? (Format::is_signed ? L::sign : 1u) : 0u;
-  if (significand == 0 && !inexact) {
-    if constexpr (!L::has_zero) return Overflow == overflow::saturate ? 0u : encode_nan<Format>(0, 0);
-    return finish<Format, Overflow>(sign, std::uint32_t{0});
-  }
-  if (significand == 0) return finish<Format, Overflow>(sign, round_magnitude<Format, point>(std::uint64_t{1}, -1000, rounding));
-  // Bits that fall off are kept as one sticky bit at the bottom, where it decides ties and nothing else.
-  const int up = std::countl_zero(significand) - 1;
-  std::uint64_t aligned = up >= 0 ? significand << up : (significand >> 1) | (significand & 1);
-  if (inexact) aligned |= 1;
-  return finish<Format, Overflow>(sign, round_magnitude<Format, point>(aligned, exponent + point - up, rounding));
+  if (x.significand == 0) return round_magnitude<Format, point>(std::uint64_t{1}, -1000, rounding);
+  // Bits that fall off are kept as one sticky bit at the bottom, where it decides ties and nothing
+  // else.
+  const int up = std::countl_zero(x.significand) - 1;
+  std::uint64_t aligned =
+      up >= 0 ? x.significand << up : (x.significand >> 1) | (x.significand & 1);
+  if (x.inexact) aligned |= 1;
+  return round_magnitude<Format, point>(aligned, x.exponent + point - up, rounding);
 }
 
+/// Bits for (-1)^negative * x.
+template <class Format, overflow Overflow, class Rounding = round_to_nearest_even>
+constexpr std::uint32_t encode_scaled(bool negative, scaled x, Rounding rounding = {}) {
+  using L = layout<Format>;
+  const std::uint32_t sign = negative ? (Format::is_signed ? L::sign : 1u) : 0u;
+  if (x.is_zero()) {
+    if constexpr (!L::has_zero) {
+      return Overflow == overflow::saturate ? 0u : encode_nan<Format>(0, 0);
+    }
+    return finish<Format, Overflow>(sign, std::uint32_t{0});
+  }
+  return finish<Format, Overflow>(sign, scaled_magnitude<Format>(x, rounding));
+}
+
+template <class T>
+concept float_or_double = std::same_as<T, float> || std::same_as<T, double>;
+
 /// Bits for a float or double.
-template <class Format, overflow Overflow, class Rounding = round_to_nearest_even, class Float>
-  requires(std::same_as<Float, float> || std::same_as<Float, double>)
+template <class Format, overflow Overflow, class Rounding = round_to_nearest_even,
+          float_or_double Float>
 constexpr std::uint32_t encode(Float value, Rounding rounding = {}) {
   using L = layout<Format>;
   using S = binary_layout<Float>;
   using Bits = typename S::bits;
-  constexpr int width = std::numeric_limits<Bits>::digits;
+  constexpr unsigned width = std::numeric_limits<Bits>::digits;
   constexpr Bits leading = Bits{1} << S::mantissa_bits;
   constexpr Bits infinity = static_cast<Bits>(2 * S::bias + 1) << S::mantissa_bits;
 
   const Bits x = std::bit_cast<Bits>(value);
   const Bits a = x & ~(Bits{1} << (width - 1));
   const std::uint32_t negative = static_cast<std::uint32_t>(x >> (width - 1));
-  const std::uint32_t sign = Format::is_signed ? negative << (L::bits - 1) : negative;
+  const std::uint32_t sign =
+      Format::is_signed ? static_cast<std::uint32_t>(x >> (width - L::bits)) & L::sign : negative;
   const Bits fraction = a & (leading - 1);
   if constexpr (!L::has_zero) {  // the lowest binade of e8m0 is subnormal in float: normalize first
     if (a > infinity) return encode_nan<Format>(0, 0);
-    const int e = std::max(static_cast<int>(a >> S::mantissa_bits), 1) - S::bias;
-    return encode_scaled<Format, Overflow>(negative != 0, a < leading ? a : fraction | leading, e - S::mantissa_bits, false, rounding);
+    const int field = static_cast<int>(a >> S::mantissa_bits);
+    const int exponent = (field != 0 ? field : 1) - S::bias - S::mantissa_bits;
+    return encode_scaled<Format, Overflow>(
+        negative != 0, {field != 0 ? fraction | leading : fraction, exponent}, rounding);
   } else {
-    Bits magnitude{};
-    if constexpr (L::min_exponent == 1 - S::bias) {  // the exponent field is the same: the pattern itself is rounded
-      constexpr int shift = S::mantissa_bits - L::mantissa_bits;
-      magnitude = static_cast<Bits>((a + rounding.addend(a, shift)) >> shift);
-    } else {
-      const int exponent = static_cast<int>(a >> S::mantissa_bits) - S::bias;
-      magnitude = round_magnitude<Format, S::mantissa_bits>(static_cast<Bits>(fraction | leading), exponent, rounding);
+    // A normal result is the pattern itself, cut off by a constant shift, with the biases'
+    // difference taken from its exponent. Computing the subnormal result too and choosing costs
+    // less than a branch that data can mislead.
+    constexpr int shift = S::mantissa_bits - L::mantissa_bits;
+    constexpr int lift = S::bias + L::min_exponent - 1;
+    constexpr Bits lift_bits = static_cast<Bits>(lift) << S::mantissa_bits;
+    Bits magnitude = (a + rounding.addend(a, shift) - lift_bits) >> shift;
+    if constexpr (lift > 0) {
+      const int field = static_cast<int>(a >> S::mantissa_bits);
+      // As unsigned, the negative shifts of values far in the normal range are clamped too.
+      const auto wanted = static_cast<unsigned>(lift + 1 - field + shift);
+      const int further = static_cast<int>(wanted < width - 1 ? wanted : width - 1);
+      const Bits significand = fraction | leading;
+      const Bits subnormal = (significand + rounding.addend(significand, further)) >> further;
+      magnitude = field <= lift ? subnormal : magnitude;
     }
     const std::uint32_t finite = finish<Format, Overflow>(sign, magnitude);
-    const std::uint32_t nan =
-        encode_nan<Format>(Format::is_signed ? sign : 0u, static_cast<std::uint64_t>(fraction) << (64 - S::mantissa_bits));
+    const std::uint64_t payload = static_cast<std::uint64_t>(fraction) << (64 - S::mantissa_bits);
+    const std::uint32_t nan = encode_nan<Format>(sign, payload);
     return a > infinity ? nan : finite;
   }
 }
 
-/// Bits for a long double: to double with rounding to odd, which a second rounding cannot spoil (Boldo and Melquiond 2005).
+/// Bits for a long double: to double with rounding to odd, which a second rounding cannot spoil
+/// (Boldo and Melquiond 2005).
 template <class Format, overflow Overflow, class Rounding = round_to_nearest_even>
 constexpr std::uint32_t encode(long double value, Rounding rounding = {}) {
   if constexpr (std::numeric_limits<long double>::digits == std::numeric_limits<double>::digits) {
@@ -175,10 +220,11 @@ constexpr std::uint32_t encode(long double value, Rounding rounding = {}) {
 }
 
 /// Bits for an integer.
-template <class Format, overflow Overflow, class Rounding = round_to_nearest_even, std::integral Int>
+template <class Format, overflow Overflow, class Rounding = round_to_nearest_even,
+          std::integral Int>
 constexpr std::uint32_t encode(Int value, Rounding rounding = {}) {
   if constexpr (std::same_as<Int, bool>) {
-    return encode_scaled<Format, Overflow>(false, value ? 1u : 0u, 0, false, rounding);
+    return encode_scaled<Format, Overflow>(false, {value ? 1u : 0u}, rounding);
   } else {
     using U = std::make_unsigned_t<Int>;
     const bool negative = value < Int{0};
@@ -187,20 +233,24 @@ constexpr std::uint32_t encode(Int value, Rounding rounding = {}) {
     int exponent = 0;
     bool inexact = false;
     if constexpr (sizeof(U) > sizeof(std::uint64_t)) {
-      for (; (magnitude >> 64) != 0; magnitude >>= 1, ++exponent) inexact = inexact || (magnitude & 1) != 0;
+      for (; (magnitude >> 64) != 0; magnitude >>= 1, ++exponent)
+        inexact = inexact || (magnitude & 1) != 0;
     }
-    return encode_scaled<Format, Overflow>(negative, static_cast<std::uint64_t>(magnitude), exponent, inexact, rounding);
+    return encode_scaled<Format, Overflow>(
+        negative, {static_cast<std::uint64_t>(magnitude), exponent, inexact}, rounding);
   }
 }
 
 /// 2^e as a float, for -126 <= e <= 127.
-constexpr float power_of_two(int e) { return std::bit_cast<float>(static_cast<std::uint32_t>(e + 127) << 23); }
+constexpr float power_of_two(int e) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(e + 127) << 23);
+}
 
-/// The float that a bit pattern stands for: exact for every finite value of every format. Bits above the format's are ignored.
+/// The float that a bit pattern stands for: exact for every finite value of every format. Bits
+/// above the format's are ignored.
 template <class Format>
 constexpr float decode(std::uint32_t bits) {
   using L = layout<Format>;
-  constexpr std::uint32_t float_infinity = 0x7F800000u;
   constexpr std::uint32_t float_nan = 0x7FC00000u;
   constexpr int shift = 23 - L::mantissa_bits;
   const std::uint32_t magnitude = bits & L::magnitude;
@@ -212,14 +262,18 @@ constexpr float decode(std::uint32_t bits) {
   } else if constexpr (L::min_exponent == -126) {  // bfloat16: the upper half of a float
     static_assert(Format::nan == nan_encoding::ieee);
     const std::uint32_t quiet = magnitude > L::infinity ? 0x00400000u : 0u;
-    return std::bit_cast<float>(sign | magnitude << shift | quiet);
+    return std::bit_cast<float>(bits << shift | quiet);
   } else {
-    const float subnormal = static_cast<float>(static_cast<std::int32_t>(magnitude)) * power_of_two(L::min_exponent - L::mantissa_bits);
-    std::uint32_t x = (magnitude << shift) + (static_cast<std::uint32_t>(127 - Format::bias) << 23);
-    x = magnitude <= L::mantissa ? std::bit_cast<std::uint32_t>(subnormal) : x;
+    constexpr std::uint32_t lift = static_cast<std::uint32_t>(127 - Format::bias) << 23;
+    // A subnormal's mantissa put under the smallest normal's exponent, less that leading one.
+    const float with_leading = std::bit_cast<float>((magnitude << shift) + lift + (1u << 23));
+    const float subnormal = with_leading - power_of_two(L::min_exponent);
+    std::uint32_t x = magnitude <= L::mantissa
+                          ? std::bit_cast<std::uint32_t>(subnormal) & 0x7FFFFFFFu
+                          : (magnitude << shift) + lift;
     if constexpr (Format::nan == nan_encoding::ieee) {
-      const std::uint32_t special = (magnitude << shift) | float_infinity | (magnitude > L::infinity ? 0x00400000u : 0u);
-      x = magnitude >= L::infinity ? special : x;
+      x += magnitude >= L::infinity ? lift : 0u;
+      x |= magnitude > L::infinity ? 0x00400000u : 0u;
     } else if constexpr (Format::nan == nan_encoding::all_ones) {
       x = magnitude == L::magnitude ? float_nan : x;
     } else if constexpr (Format::nan == nan_encoding::negative_zero) {

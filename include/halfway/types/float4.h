@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// float4_e2m1fn, the 4-bit float of MXFP4 and NVFP4: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives, one a byte in the low bits.
+// float4_e2m1fn, the 4-bit float of MXFP4 and NVFP4: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their
+// negatives, one a byte in the low bits.
 //
 //   halfway::float4_e2m1fn x(2.4f);   // 2
 //

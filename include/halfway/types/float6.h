@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The 6-bit floats of the microscaling formats, one a byte in the low bits: e2m3fn (largest 7.5) and e3m2fn (largest 28).
+// The 6-bit floats of the microscaling formats, one a byte in the low bits: e2m3fn (largest 7.5)
+// and e3m2fn (largest 28).
 //
 //   halfway::float6_e3m2fn x(0.1f);
 //

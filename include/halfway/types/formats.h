@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The small floating-point formats as tag types: how many bits, which bias, which codes are special.
+// The small floating-point formats as tag types: how many bits, which bias, which codes are
+// special.
 //
 //   static_assert(halfway::formats::float16::exponent_bits == 5);
 //
-// A value is (-1)^sign * 1.mantissa * 2^(exponent - bias), or (-1)^sign * 0.mantissa * 2^(1 - bias) where the exponent field is
-// zero. Sources: IEEE 754-2019 (float16); Intel's bfloat16 numerics definition; the OCP 8-bit floating point specification
-// (OFP8: e4m3fn, e5m2); Noune et al. 2022, "8-bit numerical formats for deep neural networks" (fnuz); the OCP microscaling
-// formats specification, MX v1.0 (e8m0, e2m3, e3m2, e2m1). Names are those of LLVM, ONNX, PyTorch and ml_dtypes.
+// A value is (-1)^sign * 1.mantissa * 2^(exponent - bias), or (-1)^sign * 0.mantissa * 2^(1 - bias)
+// where the exponent field is zero. Sources: IEEE 754-2019 (float16); Intel's bfloat16 numerics
+// definition; the OCP 8-bit floating point specification (OFP8: e4m3fn, e5m2); Noune et al. 2022,
+// "8-bit numerical formats for deep neural networks" (fnuz); the OCP microscaling formats
+// specification, MX v1.0 (e8m0, e2m3, e3m2, e2m1). Names are those of LLVM, ONNX, PyTorch and
+// ml_dtypes.
 
 #ifndef HALFWAY_TYPES_FORMATS_H_
 #define HALFWAY_TYPES_FORMATS_H_
@@ -26,7 +29,8 @@ enum class nan_encoding {
 
 /// The tags. Each is the `Format` of one `minifloat<Format>`.
 ///
-/// A format without mantissa bits has no zero and no subnormals: its pattern 0 is the power of two 2^-bias (as in MX's e8m0).
+/// A format without mantissa bits has no zero and no subnormals: its pattern 0 is the power of two
+/// 2^-bias (as in MX's e8m0).
 namespace formats {
 
 struct float16 {
@@ -143,7 +147,8 @@ struct float4_e2m1fn {
 
 namespace detail {
 
-/// Masks and landmarks that follow from a format's tag. Magnitudes are bit patterns without the sign.
+/// Masks and landmarks that follow from a format's tag. Magnitudes are bit patterns without the
+/// sign.
 template <class Format>
 struct layout {
   static constexpr int mantissa_bits = Format::mantissa_bits;
@@ -152,16 +157,19 @@ struct layout {
   static constexpr bool has_nan = Format::nan != nan_encoding::none;
 
   static constexpr std::uint32_t sign = Format::is_signed ? std::uint32_t{1} << (bits - 1) : 0u;
-  static constexpr std::uint32_t magnitude = (std::uint32_t{1} << (Format::exponent_bits + mantissa_bits)) - 1;
+  static constexpr std::uint32_t magnitude =
+      (std::uint32_t{1} << (Format::exponent_bits + mantissa_bits)) - 1;
   static constexpr std::uint32_t all = magnitude | sign;
   static constexpr std::uint32_t mantissa = (std::uint32_t{1} << mantissa_bits) - 1;
   static constexpr std::uint32_t exponent = magnitude & ~mantissa;
-  static constexpr std::uint32_t quiet = mantissa_bits > 0 ? std::uint32_t{1} << (mantissa_bits - 1) : 0u;
+  static constexpr std::uint32_t quiet =
+      mantissa_bits > 0 ? std::uint32_t{1} << (mantissa_bits - 1) : 0u;
 
   static constexpr std::uint32_t infinity = exponent;  // meaningful where Format::has_infinity
-  static constexpr std::uint32_t max_finite = Format::nan == nan_encoding::ieee       ? exponent - 1
-                                              : Format::nan == nan_encoding::all_ones ? magnitude - 1
-                                                                                      : magnitude;
+  static constexpr std::uint32_t max_finite = Format::nan == nan_encoding::ieee ? exponent - 1
+                                              : Format::nan == nan_encoding::all_ones
+                                                  ? magnitude - 1
+                                                  : magnitude;
 
   /// Binary exponent of the smallest normal number; the encoding of normals starts there.
   static constexpr int min_exponent = has_zero ? 1 - Format::bias : -Format::bias;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// half, also called float16: IEEE 754 binary16, 1 sign, 5 exponent and 10 mantissa bits; largest 65504, smallest 2^-24.
+// half, also called float16: IEEE 754 binary16, 1 sign, 5 exponent and 10 mantissa bits; largest
+// 65504, smallest 2^-24.
 //
 //   halfway::half x(0.1f);
 //   float y = x * 2.0f;

@@ -6,8 +6,9 @@
 //   q.set(3, halfway::int4(-2.4f));
 //   int v = q[3];   // -2
 //
-// Element i of a packed row is in byte i / 2: bits 0-3 where i is even, bits 4-7 where i is odd (ONNX's and ml_dtypes' order).
-// With an odd length the last high nibble is not an element; `pack_int4` writes it as 0, `set` leaves it alone.
+// Element i of a packed row is in byte i / 2: bits 0-3 where i is even, bits 4-7 where i is odd
+// (ONNX's and ml_dtypes' order). With an odd length the last high nibble is not an element;
+// `pack_int4` writes it as 0, `set` leaves it alone.
 
 #ifndef HALFWAY_TYPES_INT4_H_
 #define HALFWAY_TYPES_INT4_H_
@@ -50,10 +51,12 @@ constexpr void pack_int4(const T* from, std::size_t count, std::uint8_t* to) {
 /// Unpacks `count` elements from `packed_int4_bytes(count)` bytes at `from`.
 template <class T>
 constexpr void unpack_int4(const std::uint8_t* from, std::size_t count, T* to) {
-  for (std::size_t i = 0; i < count; ++i) to[i] = i % 2 == 0 ? low_int4<T>(from[i / 2]) : high_int4<T>(from[i / 2]);
+  for (std::size_t i = 0; i < count; ++i)
+    to[i] = i % 2 == 0 ? low_int4<T>(from[i / 2]) : high_int4<T>(from[i / 2]);
 }
 
-/// A view of `size()` packed int4 or uint4 over bytes that it does not own. `Byte` is std::uint8_t, or const for reading only.
+/// A view of `size()` packed int4 or uint4 over bytes that it does not own. `Byte` is std::uint8_t,
+/// or const for reading only.
 template <class T, class Byte = std::uint8_t>
 class packed_int4_span {
   static_assert(std::is_same_v<std::remove_const_t<Byte>, std::uint8_t>);
@@ -64,7 +67,9 @@ class packed_int4_span {
   constexpr packed_int4_span() = default;
   /// `bytes` holds at least `packed_int4_bytes(size)` bytes.
   constexpr packed_int4_span(Byte* bytes, std::size_t size) : bytes_(bytes), size_(size) {}
-  constexpr operator packed_int4_span<T, const std::uint8_t>() const { return {bytes_, size_}; }  // NOLINT: as span
+  constexpr operator packed_int4_span<T, const std::uint8_t>() const {
+    return {bytes_, size_};
+  }  // NOLINT: as span
 
   constexpr std::size_t size() const { return size_; }
   constexpr bool empty() const { return size_ == 0; }
@@ -72,13 +77,13 @@ class packed_int4_span {
   constexpr std::size_t size_bytes() const { return packed_int4_bytes(size_); }
 
   /// Element i < size().
-  constexpr T operator[](std::size_t i) const { return i % 2 == 0 ? low_int4<T>(bytes_[i / 2]) : high_int4<T>(bytes_[i / 2]); }
+  constexpr T operator[](std::size_t i) const {
+    return i % 2 == 0 ? low_int4<T>(bytes_[i / 2]) : high_int4<T>(bytes_[i / 2]);
+  }
   constexpr T get(std::size_t i) const { return (*this)[i]; }
 
   /// Writes element i < size(); its neighbour in the byte is kept.
-  constexpr void set(std::size_t i, T value) const
-    requires(!std::is_const_v<Byte>)
-  {
+  constexpr void set(std::size_t i, T value) const requires(!std::is_const_v<Byte>) {
     const T low = i % 2 == 0 ? value : low_int4<T>(bytes_[i / 2]);
     const T high = i % 2 == 0 ? high_int4<T>(bytes_[i / 2]) : value;
     bytes_[i / 2] = pack_int4(low, high);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// int8 and uint8: quantized storage that rounds to nearest even and saturates, where std::int8_t would truncate and wrap.
+// int8 and uint8: quantized storage that rounds to nearest even and saturates, where std::int8_t
+// would truncate and wrap.
 //
 //   halfway::int8 q(127.6f);   // 127
 //   int sum = q + q;           // arithmetic is in int

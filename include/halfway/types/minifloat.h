@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// One template for every small float: a bit pattern with conversions that round once, arithmetic through float, comparisons.
+// One template for every small float: a bit pattern with conversions that round once, arithmetic
+// through float, comparisons.
 //
-//   constexpr auto x = halfway::minifloat<halfway::formats::float16>(0.1);   // nearest half, ties to even
-//   static_assert(x.bits() == 0x2E66 && x * 2.0f > 0.19f);                   // with a float: plain float arithmetic
+//   constexpr auto x = halfway::minifloat<halfway::formats::float16>(0.1);   // nearest half, ties
+//   to even static_assert(x.bits() == 0x2E66 && x * 2.0f > 0.19f);                   // with a
+//   float: plain float arithmetic
 //
 // The conversion policy, for every format:
-// - From float, double, long double and integers: one rounding, to nearest, ties to even. In e8m0, whose significand has one
+// - From float, double, long double and integers: one rounding, to nearest, ties to even. In e8m0,
+// whose significand has one
 //   digit, a tie goes to the larger power of two (IEEE 754-2019, 4.3.1; ml_dtypes agrees).
-// - Past the largest finite value: infinity; NaN where the format has none (e4m3fn, fnuz, e8m0); the largest finite value where
-//   it has neither (fp6, fp4). `saturate_cast` in types/cast.h gives the largest finite value in all of them.
-// - NaN: the sign is kept, the quiet bit set, the top payload bits kept (what F16C and AArch64 do); one code in e4m3fn (with
-//   sign), fnuz and e8m0; in fp6 and fp4, which have no NaN, the positive largest value, as NVIDIA's conversions define.
-// - -0 stays -0, except in fnuz, where it is +0. e8m0 has no zero and no sign: zero and negative values become NaN, and
+// - Past the largest finite value: infinity; NaN where the format has none (e4m3fn, fnuz, e8m0);
+// the largest finite value where
+//   it has neither (fp6, fp4). `saturate_cast` in types/cast.h gives the largest finite value in
+//   all of them.
+// - NaN: the sign is kept, the quiet bit set, the top payload bits kept (what F16C and AArch64 do);
+// one code in e4m3fn (with
+//   sign), fnuz and e8m0; in fp6 and fp4, which have no NaN, the positive largest value, as
+//   NVIDIA's conversions define.
+// - -0 stays -0, except in fnuz, where it is +0. e8m0 has no zero and no sign: zero and negative
+// values become NaN, and
 //   2^-127 with `saturate_cast` (both as in ml_dtypes); positive values below 2^-127 become 2^-127.
 // - To float: exact; a NaN is made quiet and keeps its payload.
 
@@ -22,7 +30,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <string_view>  // std::hash
 #include <type_traits>
 
 #include "halfway/types/encode.h"
@@ -41,13 +49,16 @@ inline constexpr bool is_minifloat_v<minifloat<Format>> = true;
 
 /// float, double, long double, the integers and bool.
 template <class T>
-concept builtin_number = std::integral<T> || std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, long double>;
+concept builtin_number = std::integral<T> || std::same_as<T, float> || std::same_as<T, double> ||
+    std::same_as<T, long double>;
 
-/// A number in `Format`. Trivially copyable, as large as `Format::storage`; value-initialized it is pattern 0.
+/// A number in `Format`. Trivially copyable, as large as `Format::storage`; value-initialized it is
+/// pattern 0.
 ///
-/// Between two values of one format + - * / give that format, computed in float and rounded: for half, bfloat16 and everything
-/// narrower that is the correctly rounded result, because float has at least twice their digits plus two. With any other number
-/// the operands convert to float (or to double, where the other is one) and the result is that type.
+/// Between two values of one format + - * / give that format, computed in float and rounded: for
+/// half, bfloat16 and everything narrower that is the correctly rounded result, because float has
+/// at least twice their digits plus two. With any other number the operands convert to float (or to
+/// double, where the other is one) and the result is that type.
 template <class Format>
 class minifloat {
  public:
@@ -58,11 +69,12 @@ class minifloat {
 
   /// Nearest value, ties to even, IEEE overflow: see the top of this file.
   template <builtin_number T>
-  constexpr explicit minifloat(T value) : bits_(static_cast<storage>(detail::encode<Format, overflow::ieee>(value))) {}
+  constexpr explicit minifloat(T value)
+      : bits_(static_cast<storage>(detail::encode<Format, overflow::ieee>(value))) {}
 
   template <class Other>
-    requires(!std::same_as<Other, Format>)
-  constexpr explicit minifloat(minifloat<Other> value) : minifloat(static_cast<float>(value)) {}
+  requires(!std::same_as<Other, Format>) constexpr explicit minifloat(minifloat<Other> value)
+      : minifloat(static_cast<float>(value)) {}
 
   /// The value with this bit pattern, right-aligned; bits above the format's are dropped.
   static constexpr minifloat from_bits(storage bits) {
@@ -72,7 +84,9 @@ class minifloat {
   }
   constexpr storage bits() const { return bits_; }
 
-  constexpr operator float() const { return detail::decode<Format>(bits_); }  // NOLINT: implicit, because exact
+  constexpr operator float() const {
+    return detail::decode<Format>(bits_);
+  }  // NOLINT: implicit, because exact
 
   constexpr minifloat operator+() const { return *this; }
   /// Flips the sign. fnuz has no -0, and its NaN stays; in the unsigned e8m0 the result is NaN.
@@ -85,29 +99,42 @@ class minifloat {
     return from_bits(static_cast<storage>(bits_ ^ L::sign));
   }
 
-  friend constexpr minifloat operator+(minifloat a, minifloat b) { return minifloat(static_cast<float>(a) + static_cast<float>(b)); }
-  friend constexpr minifloat operator-(minifloat a, minifloat b) { return minifloat(static_cast<float>(a) - static_cast<float>(b)); }
-  friend constexpr minifloat operator*(minifloat a, minifloat b) { return minifloat(static_cast<float>(a) * static_cast<float>(b)); }
-  friend constexpr minifloat operator/(minifloat a, minifloat b) { return minifloat(static_cast<float>(a) / static_cast<float>(b)); }
+  friend constexpr minifloat operator+(minifloat a, minifloat b) {
+    return minifloat(static_cast<float>(a) + static_cast<float>(b));
+  }
+  friend constexpr minifloat operator-(minifloat a, minifloat b) {
+    return minifloat(static_cast<float>(a) - static_cast<float>(b));
+  }
+  friend constexpr minifloat operator*(minifloat a, minifloat b) {
+    return minifloat(static_cast<float>(a) * static_cast<float>(b));
+  }
+  friend constexpr minifloat operator/(minifloat a, minifloat b) {
+    return minifloat(static_cast<float>(a) / static_cast<float>(b));
+  }
 
   constexpr minifloat& operator+=(minifloat b) { return *this = *this + b; }
   constexpr minifloat& operator-=(minifloat b) { return *this = *this - b; }
   constexpr minifloat& operator*=(minifloat b) { return *this = *this * b; }
   constexpr minifloat& operator/=(minifloat b) { return *this = *this / b; }
 
-  /// With another number: computed in float, or in double or long double where `b` is one, then rounded to this format.
+  /// With another number: computed in float, or in double or long double where `b` is one, then
+  /// rounded to this format.
   template <class T>
-    requires(builtin_number<T> || is_minifloat_v<T>)
-  constexpr minifloat& operator+=(T b) { return *this = minifloat(static_cast<float>(*this) + operand(b)); }
+  requires(builtin_number<T> || is_minifloat_v<T>) constexpr minifloat& operator+=(T b) {
+    return *this = minifloat(static_cast<float>(*this) + operand(b));
+  }
   template <class T>
-    requires(builtin_number<T> || is_minifloat_v<T>)
-  constexpr minifloat& operator-=(T b) { return *this = minifloat(static_cast<float>(*this) - operand(b)); }
+  requires(builtin_number<T> || is_minifloat_v<T>) constexpr minifloat& operator-=(T b) {
+    return *this = minifloat(static_cast<float>(*this) - operand(b));
+  }
   template <class T>
-    requires(builtin_number<T> || is_minifloat_v<T>)
-  constexpr minifloat& operator*=(T b) { return *this = minifloat(static_cast<float>(*this) * operand(b)); }
+  requires(builtin_number<T> || is_minifloat_v<T>) constexpr minifloat& operator*=(T b) {
+    return *this = minifloat(static_cast<float>(*this) * operand(b));
+  }
   template <class T>
-    requires(builtin_number<T> || is_minifloat_v<T>)
-  constexpr minifloat& operator/=(T b) { return *this = minifloat(static_cast<float>(*this) / operand(b)); }
+  requires(builtin_number<T> || is_minifloat_v<T>) constexpr minifloat& operator/=(T b) {
+    return *this = minifloat(static_cast<float>(*this) / operand(b));
+  }
 
   constexpr minifloat& operator++() { return *this += 1.0f; }
   constexpr minifloat& operator--() { return *this -= 1.0f; }
@@ -123,7 +150,9 @@ class minifloat {
   }
 
   /// As IEEE 754: -0 equals +0, NaN is unordered and unequal to everything.
-  friend constexpr bool operator==(minifloat a, minifloat b) { return static_cast<float>(a) == static_cast<float>(b); }
+  friend constexpr bool operator==(minifloat a, minifloat b) {
+    return static_cast<float>(a) == static_cast<float>(b);
+  }
   friend constexpr std::partial_ordering operator<=>(minifloat a, minifloat b) {
     return static_cast<float>(a) <=> static_cast<float>(b);
   }
@@ -132,8 +161,10 @@ class minifloat {
   /// double and long double as they are; anything else as float, as in the built-in float + int.
   template <class T>
   static constexpr auto operand(T b) {
-    if constexpr (std::floating_point<T>) return b;
-    else return static_cast<float>(b);
+    if constexpr (std::floating_point<T>)
+      return b;
+    else
+      return static_cast<float>(b);
   }
 
   storage bits_{};
@@ -143,7 +174,8 @@ template <class Format>
 constexpr bool isnan(minifloat<Format> x) {
   using L = detail::layout<Format>;
   if constexpr (Format::nan == nan_encoding::ieee) return (x.bits() & L::magnitude) > L::infinity;
-  if constexpr (Format::nan == nan_encoding::all_ones) return (x.bits() & L::magnitude) == L::magnitude;
+  if constexpr (Format::nan == nan_encoding::all_ones)
+    return (x.bits() & L::magnitude) == L::magnitude;
   if constexpr (Format::nan == nan_encoding::negative_zero) return x.bits() == L::sign;
   return false;
 }
@@ -177,10 +209,15 @@ struct std::hash<halfway::minifloat<Format>> {
   std::size_t operator()(halfway::minifloat<Format> x) const noexcept {
     using L = halfway::detail::layout<Format>;
     const std::uint32_t bits = x.bits();
-    return std::hash<std::uint32_t>{}(L::has_zero && bits == L::sign && !halfway::isnan(x) ? 0u : bits);
+    return std::hash<std::uint32_t>{}(L::has_zero && bits == L::sign && !halfway::isnan(x) ? 0u
+                                                                                           : bits);
   }
 };
 
-#include "halfway/types/limits.h"  // IWYU pragma: export  (a minifloat without its numeric_limits would be a trap)
+// Without these a minifloat would compile and quietly behave as the float it converts to, or have
+// all-zero numeric_limits.
+#include "halfway/types/limits.h"  // IWYU pragma: export
+#include "halfway/types/math.h"    // IWYU pragma: export
+#include "halfway/types/text.h"    // IWYU pragma: export
 
 #endif  // HALFWAY_TYPES_MINIFLOAT_H_

@@ -3,8 +3,9 @@
 //
 //   constexpr auto m = (sig + halfway::round_to_nearest_even{}.addend(sig, shift)) >> shift;
 //
-// A rounding mode is what is added to a significand before its low bits are cut off. That one function is all a conversion
-// needs, so a mode that is added here serves every format and every source type.
+// A rounding mode is what is added to a significand before its low bits are cut off. That one
+// function is all a conversion needs, so a mode that is added here serves every format and every
+// source type.
 
 #ifndef HALFWAY_TYPES_ROUNDING_H_
 #define HALFWAY_TYPES_ROUNDING_H_
@@ -13,9 +14,11 @@
 
 namespace halfway {
 
-/// What a conversion gives for a value past the largest finite one (after rounding), and for an infinity.
+/// What a conversion gives for a value past the largest finite one (after rounding), and for an
+/// infinity.
 enum class overflow {
-  ieee,      ///< infinity; NaN where the format has no infinity; the largest finite value where it has neither
+  ieee,  ///< infinity; NaN where the format has no infinity; the largest finite value where it has
+         ///< neither
   saturate,  ///< the largest finite value, with the sign
 };
 
@@ -23,7 +26,7 @@ enum class overflow {
 struct round_to_nearest_even {
   template <std::unsigned_integral U>
   constexpr U addend(U significand, int shift) const {
-    return static_cast<U>((U{1} << (shift - 1)) - 1 + ((significand >> shift) & 1));
+    return static_cast<U>(((U{1} << shift) >> 1) - 1 + ((significand >> shift) & 1));
   }
 };
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Storage integers of 8 bits and fewer that round and saturate when made from a wider number, and never wrap.
+// Storage integers of 8 bits and fewer that round and saturate when made from a wider number, and
+// never wrap.
 //
-//   static_assert(halfway::small_int<8, true>(200) == 127 && halfway::small_int<8, true>(-2.5f) == -2);
+//   static_assert(halfway::small_int<8, true>(200) == 127 && halfway::small_int<8, true>(-2.5f) ==
+//   -2);
 //
-// Arithmetic happens in int, to which they convert implicitly; making one again is explicit and saturates.
+// Arithmetic happens in int, to which they convert implicitly; making one again is explicit and
+// saturates.
 
 #ifndef HALFWAY_TYPES_SMALL_INT_H_
 #define HALFWAY_TYPES_SMALL_INT_H_
@@ -12,8 +15,8 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <limits>
+#include <string_view>  // std::hash
 #include <type_traits>
 #include <utility>
 
@@ -21,7 +24,8 @@
 
 namespace halfway {
 
-/// An integer of `Bits` bits (at most 8) in a byte; int4 is kept sign-extended, so that its value is that of the byte.
+/// An integer of `Bits` bits (at most 8) in a byte; int4 is kept sign-extended, so that its value
+/// is that of the byte.
 template <int Bits, bool Signed>
 class small_int {
   static_assert(Bits >= 1 && Bits <= 8);
@@ -39,15 +43,18 @@ class small_int {
 
   /// Nearest integer, ties to even, saturating; infinities saturate, NaN becomes 0.
   template <class T>
-    requires(std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, long double>)
-  constexpr explicit small_int(T value) : value_(round(value)) {}
+  requires(std::same_as<T, float> || std::same_as<T, double> ||
+           std::same_as<T, long double>) constexpr explicit small_int(T value)
+      : value_(round(value)) {}
 
   template <class Format>
   constexpr explicit small_int(minifloat<Format> value) : small_int(static_cast<float>(value)) {}
 
   template <int OtherBits, bool OtherSigned>
-    requires(OtherBits != Bits || OtherSigned != Signed)
-  constexpr explicit small_int(small_int<OtherBits, OtherSigned> value) : small_int(static_cast<int>(value)) {}
+  requires(OtherBits != Bits ||
+           OtherSigned !=
+               Signed) constexpr explicit small_int(small_int<OtherBits, OtherSigned> value)
+      : small_int(static_cast<int>(value)) {}
 
   /// The value whose two's complement pattern is in the low bits; higher bits are dropped.
   static constexpr small_int from_bits(std::uint8_t bits) {
@@ -56,7 +63,9 @@ class small_int {
     return small_int(v);
   }
   /// The two's complement pattern in the low bits, zeros above.
-  constexpr std::uint8_t bits() const { return static_cast<std::uint8_t>(value_ & ((1 << Bits) - 1)); }
+  constexpr std::uint8_t bits() const {
+    return static_cast<std::uint8_t>(value_ & ((1 << Bits) - 1));
+  }
 
   constexpr operator int() const { return value_; }  // NOLINT: implicit, because exact
 
@@ -69,9 +78,12 @@ class small_int {
     if constexpr (std::same_as<T, bool>) {
       return clamp(static_cast<int>(value));
     } else {
-      if (value > T{0} && static_cast<std::make_unsigned_t<T>>(value) > static_cast<unsigned>(max_value)) return storage{max_value};
+      if (value > T{0} &&
+          static_cast<std::make_unsigned_t<T>>(value) > static_cast<unsigned>(max_value))
+        return storage{max_value};
       if constexpr (std::is_signed_v<T>) {
-        if (value < T{0} && static_cast<std::common_type_t<T, int>>(value) < lowest_value) return static_cast<storage>(lowest_value);
+        if (value < T{0} && static_cast<std::common_type_t<T, int>>(value) < lowest_value)
+          return static_cast<storage>(lowest_value);
       }
       return static_cast<storage>(value);
     }
@@ -79,10 +91,11 @@ class small_int {
 
   template <class T>
   static constexpr storage round(T value) {
-    if (!(value > static_cast<T>(lowest_value))) return value != value ? storage{0} : static_cast<storage>(lowest_value);
+    if (!(value > static_cast<T>(lowest_value)))
+      return value != value ? storage{0} : static_cast<storage>(lowest_value);
     if (!(value < static_cast<T>(max_value))) return storage{max_value};
-    int whole = static_cast<int>(value);                // towards zero, in range
-    const T rest = value - static_cast<T>(whole);       // exact
+    int whole = static_cast<int>(value);           // towards zero, in range
+    const T rest = value - static_cast<T>(whole);  // exact
     const bool odd = (whole & 1) != 0;
     if (rest > T(0.5) || (odd && rest == T(0.5))) ++whole;
     if (rest < T(-0.5) || (odd && rest == T(-0.5))) --whole;
@@ -96,7 +109,9 @@ class small_int {
 
 template <int Bits, bool Signed>
 struct std::hash<halfway::small_int<Bits, Signed>> {
-  std::size_t operator()(halfway::small_int<Bits, Signed> x) const noexcept { return std::hash<int>{}(x); }
+  std::size_t operator()(halfway::small_int<Bits, Signed> x) const noexcept {
+    return std::hash<int>{}(x);
+  }
 };
 
 template <int Bits, bool Signed>
@@ -113,7 +128,8 @@ class std::numeric_limits<halfway::small_int<Bits, Signed>> {
   static constexpr bool has_signaling_NaN = false;
   static constexpr std::float_denorm_style has_denorm = std::denorm_absent;
   static constexpr bool has_denorm_loss = false;
-  static constexpr std::float_round_style round_style = std::round_to_nearest;  // of conversions from floating point
+  static constexpr std::float_round_style round_style =
+      std::round_to_nearest;  // of conversions from floating point
   static constexpr bool is_iec559 = false;
   static constexpr bool is_bounded = true;
   static constexpr bool is_modulo = false;
