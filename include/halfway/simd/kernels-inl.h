@@ -15,11 +15,18 @@
 
 #include <cstdint>
 
+#include "halfway/simd/activation-inl.h"
+#include "halfway/simd/activation_backward-inl.h"
 #include "halfway/simd/convert-inl.h"
+#include "halfway/simd/cross_entropy-inl.h"
 #include "halfway/simd/gemm-inl.h"
 #include "halfway/simd/load_store-inl.h"
+#include "halfway/simd/norm-inl.h"
+#include "halfway/simd/norm_backward-inl.h"
 #include "halfway/simd/optimizer-inl.h"
+#include "halfway/simd/reduce-inl.h"
 #include "halfway/simd/scale-inl.h"
+#include "halfway/simd/softmax-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

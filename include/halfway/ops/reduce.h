@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reductions of contiguous elements of any float format, accumulated in FP32: the same bits on
+// every CPU.
+//
+//   std::vector<halfway::half> x = ...;
+//   float s = halfway::sum(x);
+//   auto [mean, variance] = halfway::mean_variance(x);
+//   std::size_t i = halfway::argmax(x);
+//
+// Elements are widened exactly; sums are kept in FP32 in the fixed order that simd/sum-inl.h
+// describes, which no vector width, instruction set or thread count changes. With u = 2^-24 and
+// d(n) = min(64, ceil(n / 64)) + floor((n - 1) / 4096) + 6 the number of additions that an element
+// goes through, the error of a sum of terms t is at most d u / (1 - d u) * sum |t| (Higham,
+// Accuracy and Stability of Numerical Algorithms, 2002, equation 4.4). Sums whose partial results
+// pass the range of float are infinite or NaN.
+#ifndef HALFWAY_OPS_REDUCE_H_
+#define HALFWAY_OPS_REDUCE_H_
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "halfway/core/error.h"
+#include "halfway/core/matrix.h"
+#include "halfway/ops/row_arguments.h"
+#include "halfway/simd/dispatch.h"
+#include "halfway/simd/row_args.h"
+
+namespace halfway {
+
+/// The sum of the elements; 0 if there is none. |error| <= d(n) u / (1 - d(n) u) * sum |x|.
+/// Error: null with a size.
+template <float_storage_vector X>
+float sum(const X& x) {
+  const auto v = detail::input_span("halfway::sum", "x", x);
+  return HALFWAY_DISPATCH(SumKernel<detail::vector_element<X>>)(v.data(), v.size());
+}
+
+/// The sum of x[i] * y[i], each product added with one rounding (FMA); 0 if there is none. The
+/// types may differ. |error| <= d(n) u / (1 - d(n) u) * sum |x| |y|, and 2^-150 for each product
+/// that is subnormal. Errors: sizes that differ, null with a size.
+template <float_storage_vector X, float_storage_vector Y>
+float dot(const X& x, const Y& y) {
+  constexpr std::string_view where = "halfway::dot";
+  const auto vx = detail::input_span(where, "x", x);
+  const auto vy = detail::input_span(where, "y", y);
+  detail::check_same_size(where, "y", vy, "x", vx);
+  using Config = detail::pair_config<detail::vector_element<X>, detail::vector_element<Y>>;
+  return HALFWAY_DISPATCH(DotKernel<Config>)(vx.data(), vy.data(), vx.size());
+}
+
+/// The sum of x[i]^2, as dot(x, x) to the bit.
+template <float_storage_vector X>
+float sum_of_squares(const X& x) {
+  const auto v = detail::input_span("halfway::sum_of_squares", "x", x);
+  return HALFWAY_DISPATCH(SumOfSquaresKernel<detail::vector_element<X>>)(v.data(), v.size());
+}
+
+namespace detail {
+
+template <class T>
+void check_not_empty(std::string_view where, std::span<const T> x) {
+  if (x.empty()) [[unlikely]] {
+    fail(concat(where, ": x is empty"));
+  }
+}
+
+}  // namespace detail
+
+/// The largest element. NaN if any element is NaN (the first one). Of +0 and -0 the one that comes
+/// first. Errors: no elements, null with a size.
+template <float_storage_vector X>
+float max(const X& x) {
+  const auto v = detail::input_span("halfway::max", "x", x);
+  detail::check_not_empty("halfway::max", v);
+  return HALFWAY_DISPATCH(MaxKernel<detail::vector_element<X>>)(v.data(), v.size());
+}
+
+/// The smallest element, as max.
+template <float_storage_vector X>
+float min(const X& x) {
+  const auto v = detail::input_span("halfway::min", "x", x);
+  detail::check_not_empty("halfway::min", v);
+  return HALFWAY_DISPATCH(MinKernel<detail::vector_element<X>>)(v.data(), v.size());
+}
+
+/// The index of the largest element, the first if there are several; the index of the first NaN if
+/// there is one. Errors: no elements, null with a size.
+template <float_storage_vector X>
+std::size_t argmax(const X& x) {
+  const auto v = detail::input_span("halfway::argmax", "x", x);
+  detail::check_not_empty("halfway::argmax", v);
+  return HALFWAY_DISPATCH(ArgmaxKernel<detail::vector_element<X>>)(v.data(), v.size());
+}
+
+/// The mean, and the mean of the squared deviations from it (for the estimate from a sample
+/// multiply by n / (n - 1)).
+///
+/// Two passes, the second about a mean from the first (Chan, Golub and LeVeque 1983): the variance
+/// does not suffer where the mean is large against the deviation. Equal elements have a variance of
+/// exactly 0. An infinite element makes the mean what the sum of the elements would be and the
+/// variance NaN. Errors: no elements, null with a size.
+template <float_storage_vector X>
+mean_and_variance mean_variance(const X& x) {
+  const auto v = detail::input_span("halfway::mean_variance", "x", x);
+  detail::check_not_empty("halfway::mean_variance", v);
+  return HALFWAY_DISPATCH(MeanVarianceKernel<detail::vector_element<X>>)(v.data(), v.size());
+}
+
+/// out[j] = the sum of column j: the gradient of a bias. 0 for a matrix without rows.
+///
+/// An element goes through at most d = rows / 8 + 10 additions: |error| <= d u / (1 - d u) * sum
+/// |x|. Errors: out.size() other than x.cols(), columns that don't lie side by side, null with a
+/// size, memory that x and out share.
+template <float_storage_matrix X>
+void column_sums(const X& x, std::span<float> out) {
+  constexpr std::string_view where = "halfway::column_sums";
+  using T = std::remove_const_t<element_of<const X>>;
+  const matrix_view<const T> v = as_view(x);
+  detail::check_equal(where, "out.size()", out.size(), "x.cols()", v.cols());
+  detail::check_not_null(where, "out", out.data(), out.size());
+  detail::check_row_major(where, "x", v);
+  detail::check_apart(where, "out", out, "x", v);
+  HALFWAY_DISPATCH(ColumnSumsKernel<T>)(v.data(), v.rows(), v.cols(), v.row_stride(), out.data());
+}
+
+}  // namespace halfway
+
+#endif  // HALFWAY_OPS_REDUCE_H_

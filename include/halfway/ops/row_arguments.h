@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the row operations ask of their arguments, and how they check it: before anything is
+// written.
+#ifndef HALFWAY_OPS_ROW_ARGUMENTS_H_
+#define HALFWAY_OPS_ROW_ARGUMENTS_H_
+
+#include <concepts>
+#include <cstddef>
+#include <ranges>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "halfway/core/error.h"
+#include "halfway/core/matrix.h"
+#include "halfway/simd/row_args.h"
+#include "halfway/types/dtype.h"
+
+namespace halfway {
+
+/// Elements side by side of a type that converts exactly to float: std::vector<half>,
+/// std::span<const float>, std::array...
+template <class Range>
+concept float_storage_vector = std::ranges::contiguous_range<Range> &&
+    std::ranges::sized_range<Range> && float_storage<std::ranges::range_value_t<Range>>;
+
+/// The same, and they can be written.
+template <class Range>
+concept float_storage_output_vector = float_storage_vector<Range> &&
+    !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<Range>>>;
+
+/// A matrix of a type that converts exactly to float.
+template <class M>
+concept float_storage_matrix = matrix_like<M> && float_storage<std::remove_const_t<element_of<M>>>;
+
+/// The same, and it can be written.
+template <class M>
+concept float_storage_output_matrix = float_storage_matrix<M> && !std::is_const_v<element_of<M>>;
+
+namespace detail {
+
+template <float_storage_vector Range>
+using vector_element = std::ranges::range_value_t<Range>;
+
+template <float_storage_vector Range>
+std::span<const vector_element<Range>> input_span(std::string_view where, std::string_view name,
+                                                  const Range& x) {
+  check_not_null(where, name, std::ranges::data(x), std::ranges::size(x));
+  return {std::ranges::data(x), std::ranges::size(x)};
+}
+
+template <float_storage_output_vector Range>
+std::span<vector_element<Range>> output_span(std::string_view where, std::string_view name,
+                                             Range& y) {
+  check_not_null(where, name, std::ranges::data(y), std::ranges::size(y));
+  return {std::ranges::data(y), std::ranges::size(y)};
+}
+
+template <class X, class Y>
+void check_same_size(std::string_view where, std::string_view y_name, std::span<Y> y,
+                     std::string_view x_name, std::span<X> x) {
+  if (y.size() != x.size()) [[unlikely]] {
+    check_equal(where, concat(y_name, ".size()"), y.size(), concat(x_name, ".size()"), x.size());
+  }
+}
+
+// Apart, or element on element of one size: then each is read before it is written.
+template <class X, class Y>
+void check_apart_or_in_place(std::string_view where, std::string_view x_name, std::span<X> x,
+                             std::string_view y_name, std::span<Y> y) {
+  const bool in_place = sizeof(X) == sizeof(Y) &&
+                        static_cast<const void*>(x.data()) == static_cast<const void*>(y.data());
+  check_no_overlap(where, x_name, y_name,
+                   !in_place && ranges_overlap(x.data(), x.size_bytes(), y.data(), y.size_bytes()));
+}
+template <class X, class Y>
+void check_apart_or_in_place(std::string_view where, std::string_view x_name, matrix_view<X> x,
+                             std::string_view y_name, matrix_view<Y> y) {
+  check_no_overlap(where, x_name, y_name, !same_places(x, y) && overlap(x, y));
+}
+
+template <class X, class Y>
+void check_same_shape(std::string_view where, std::string_view y_name, matrix_view<Y> y,
+                      std::string_view x_name, matrix_view<X> x) {
+  if (y.rows() != x.rows()) [[unlikely]] {
+    check_equal(where, concat(y_name, ".rows()"), y.rows(), concat(x_name, ".rows()"), x.rows());
+  }
+  if (y.cols() != x.cols()) [[unlikely]] {
+    check_equal(where, concat(y_name, ".cols()"), y.cols(), concat(x_name, ".cols()"), x.cols());
+  }
+}
+
+template <class T>
+void check_row_major(std::string_view where, std::string_view name, matrix_view<T> m) {
+  if (!m.is_row_major()) [[unlikely]] {
+    fail(concat(where, ": ", name, ".col_stride() (", m.col_stride(), ") must be 1"));
+  }
+}
+
+// One value for each column, or none.
+template <class T, class M>
+void check_per_column(std::string_view where, std::string_view name, std::span<T> v,
+                      std::string_view x_name, matrix_view<M> x) {
+  if (!v.empty() && v.size() != x.cols()) [[unlikely]] {
+    check_equal(where, concat(name, ".size()"), v.size(), concat(x_name, ".cols()"), x.cols());
+  }
+}
+
+// Vector v apart from the matrix m.
+template <class T, class M>
+void check_apart(std::string_view where, std::string_view v_name, std::span<T> v,
+                 std::string_view m_name, matrix_view<M> m) {
+  check_no_overlap(where, v_name, m_name,
+                   ranges_overlap(v.data(), v.size_bytes(), m.data(), m.extent() * sizeof(M)));
+}
+
+template <class T>
+row_block<T> rows_of(matrix_view<T> m) {
+  return {m.data(), m.row_stride()};
+}
+
+}  // namespace detail
+}  // namespace halfway
+
+#endif  // HALFWAY_OPS_ROW_ARGUMENTS_H_

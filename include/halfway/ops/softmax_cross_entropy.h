@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loss of a classifier and its gradient in one call, in FP32 whatever the storage.
+//
+//   halfway::matrix<halfway::half> logits(64, 10), dlogits(64, 10);
+//   std::vector<std::int32_t> labels(64);
+//   float loss = halfway::softmax_cross_entropy(logits, labels, dlogits, 1024.0f);   // gradient of
+//   1024 * loss
+#ifndef HALFWAY_OPS_SOFTMAX_CROSS_ENTROPY_H_
+#define HALFWAY_OPS_SOFTMAX_CROSS_ENTROPY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "halfway/core/error.h"
+#include "halfway/core/matrix.h"
+#include "halfway/core/scratch.h"
+#include "halfway/ops/row_arguments.h"
+#include "halfway/simd/dispatch.h"
+#include "halfway/simd/row_args.h"
+
+namespace halfway {
+
+namespace detail {
+
+template <class T>
+void check_labels(std::string_view where, matrix_view<const T> logits,
+                  std::span<const std::int32_t> labels) {
+  check_equal(where, "labels.size()", labels.size(), "logits.rows()", logits.rows());
+  check_not_null(where, "labels", labels.data(), labels.size());
+  check_row_major(where, "logits", logits);
+  if (labels.empty()) [[unlikely]] {
+    fail(concat(where, ": logits has no rows"));
+  }
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (labels[i] < 0 || static_cast<std::size_t>(labels[i]) >= logits.cols()) [[unlikely]] {
+      fail(concat(where, ": labels[", i, "] (", labels[i],
+                  ") must be at least 0 and below logits.cols() (", logits.cols(), ")"));
+    }
+  }
+}
+
+}  // namespace detail
+
+/// Returns the mean over the rows of log(sum over j of e^logits(i, j)) - logits(i, labels[i]), and
+/// writes its gradient times `scale`: dlogits = scale / rows * (softmax(logits) - onehot(labels)).
+/// `scale` is where the loss scale of mixed-precision training enters; the loss returned is without
+/// it.
+template <float_storage_matrix X, float_storage_output_matrix DX>
+float softmax_cross_entropy(const X& logits, std::span<const std::int32_t> labels, DX&& dlogits,
+                            float scale = 1.0f) {
+  constexpr std::string_view where = "halfway::softmax_cross_entropy";
+  using TX = std::remove_const_t<element_of<const X>>;
+  using TD = element_of<DX>;
+  const matrix_view<const TX> vx = as_view(logits);
+  const matrix_view<TD> vd = as_view(dlogits);
+  detail::check_same_shape(where, "dlogits", vd, "logits", vx);
+  detail::check_row_major(where, "dlogits", vd);
+  detail::check_labels(where, vx, labels);
+  detail::check_apart_or_in_place(where, "logits", vx, "dlogits", vd);
+  detail::check_apart(where, "labels", labels, "dlogits", vd);
+  using Config = detail::pair_config<TX, TD>;
+  const double rows = static_cast<double>(vx.rows());
+  float* scratch = static_cast<float*>(detail::thread_scratch(vx.cols() * sizeof(float)));
+  const double losses = HALFWAY_DISPATCH(CrossEntropyKernel<Config>)(
+      detail::rows_of(vx), labels.data(), detail::rows_of(vd), vx.rows(), vx.cols(),
+      static_cast<float>(scale / rows), scratch);
+  return static_cast<float>(losses / rows);
+}
+
+/// The loss alone.
+template <float_storage_matrix X>
+float softmax_cross_entropy(const X& logits, std::span<const std::int32_t> labels) {
+  using TX = std::remove_const_t<element_of<const X>>;
+  const matrix_view<const TX> vx = as_view(logits);
+  detail::check_labels("halfway::softmax_cross_entropy", vx, labels);
+  using Config = detail::pair_config<TX, float>;
+  const double losses = HALFWAY_DISPATCH(CrossEntropyKernel<Config>)(
+      detail::rows_of(vx), labels.data(), detail::row_block<float>{nullptr, 0}, vx.rows(),
+      vx.cols(), 1.0f, nullptr);
+  return static_cast<float>(losses / static_cast<double>(vx.rows()));
+}
+
+}  // namespace halfway
+
+#endif  // HALFWAY_OPS_SOFTMAX_CROSS_ENTROPY_H_

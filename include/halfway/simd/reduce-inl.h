@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reductions of contiguous elements of any float storage type, in f32, with the same bits on every
+// target.
+//
+//   const float s = SumKernel<half>(x, n);
+
+#if defined(HALFWAY_SIMD_REDUCE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HALFWAY_SIMD_REDUCE_INL_H_
+#undef HALFWAY_SIMD_REDUCE_INL_H_
+#else
+#define HALFWAY_SIMD_REDUCE_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+#include "halfway/simd/fma-inl.h"
+#include "halfway/simd/load_store-inl.h"
+#include "halfway/simd/row_args.h"
+#include "halfway/simd/sum-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace halfway {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// ------------------------------ Sums
+
+template <class T>
+struct SumOp {
+  const T* x;
+
+  template <class DF, class V>
+  HWY_INLINE void operator()(DF df, size_t i, V& sum) const {
+    sum = hn::Add(sum, LoadF32(df, x + i));
+  }
+  template <class DF, class V>
+  HWY_INLINE void operator()(DF df, size_t i, V& sum, size_t count) const {
+    sum = hn::Add(sum, LoadNF32(df, x + i, count));
+  }
+};
+
+template <class T>
+struct SumOfSquaresOp {
+  const T* x;
+
+  template <class DF, class V>
+  HWY_INLINE void operator()(DF df, size_t i, V& sum) const {
+    const auto v = LoadF32(df, x + i);
+    sum = Fma(v, v, sum);
+  }
+  template <class DF, class V>
+  HWY_INLINE void operator()(DF df, size_t i, V& sum, size_t count) const {
+    const auto v = LoadNF32(df, x + i, count);
+    sum = Fma(v, v, sum);
+  }
+};
+
+template <class X, class Y>
+struct DotOp {
+  const X* x;
+  const Y* y;
+
+  template <class DF, class V>
+  HWY_INLINE void operator()(DF df, size_t i, V& sum) const {
+    sum = Fma(LoadF32(df, x + i), LoadF32(df, y + i), sum);
+  }
+  template <class DF, class V>
+  HWY_INLINE void operator()(DF df, size_t i, V& sum, size_t count) const {
+    sum = Fma(LoadNF32(df, x + i, count), LoadNF32(df, y + i, count), sum);
+  }
+};
+
+// The sum of x - shift.
+template <class T>
+struct SumShiftedOp {
+  const T* x;
+  float shift;
+
+  template <class DF, class V>
+  HWY_INLINE void operator()(DF df, size_t i, V& sum) const {
+    sum = hn::Add(sum, hn::Sub(LoadF32(df, x + i), hn::Set(df, shift)));
+  }
+  template <class DF, class V>
+  HWY_INLINE void operator()(DF df, size_t i, V& sum, size_t count) const {
+    const auto d = hn::Sub(LoadNF32(df, x + i, count), hn::Set(df, shift));
+    sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(df, count), d));
+  }
+};
+
+// The sums of x - shift and of its square.
+template <class T>
+struct SumDeviationsOp {
+  const T* x;
+  float shift;
+
+  template <class DF, class V>
+  HWY_INLINE void operator()(DF df, size_t i, V& sum, V& squares) const {
+    const auto d = hn::Sub(LoadF32(df, x + i), hn::Set(df, shift));
+    sum = hn::Add(sum, d);
+    squares = Fma(d, d, squares);
+  }
+  template <class DF, class V>
+  HWY_INLINE void operator()(DF df, size_t i, V& sum, V& squares, size_t count) const {
+    const auto all = hn::Sub(LoadNF32(df, x + i, count), hn::Set(df, shift));
+    const auto d = hn::IfThenElseZero(hn::FirstN(df, count), all);
+    sum = hn::Add(sum, d);
+    squares = Fma(d, d, squares);
+  }
+};
+
+constexpr size_t kSumLanes =
+    64;  // enough chains of additions to hide their latency with 16-lane vectors
+constexpr size_t kPairLanes = 32;  // for each of two sums
+
+template <class T>
+float SumKernel(const T* x, size_t n) {
+  return Sum<kSumLanes>(SumOp<T>{x}, n);
+}
+
+template <class T>
+float SumOfSquaresKernel(const T* x, size_t n) {
+  return Sum<kSumLanes>(SumOfSquaresOp<T>{x}, n);
+}
+
+template <class Config>
+float DotKernel(const typename Config::X* x, const typename Config::Y* y, size_t n) {
+  return Sum<kSumLanes>(DotOp<typename Config::X, typename Config::Y>{x, y}, n);
+}
+
+// ------------------------------ Moments
+
+// The mean as pivot + correction, which together are more exact than a float, and the variance
+// about it.
+struct Moments {
+  float pivot;       // a float close to the mean
+  float correction;  // mean - pivot
+  float variance;    // mean of the squared deviations, >= 0 or NaN
+};
+
+// Two passes over n >= 1 elements: a mean of the differences from the first element, then the
+// deviations from that mean, corrected for its rounding (Chan, Golub and LeVeque, "Algorithms for
+// computing the sample variance", 1983, equation 1.7). Equal elements have a variance of exactly 0.
+template <class T>
+HWY_INLINE Moments ComputeMoments(const T* x, size_t n) {
+  const hn::CappedTag<float, 1> d1;
+  const float count = static_cast<float>(n);
+  const float first = hn::GetLane(LoadNF32(d1, x, 1));
+  // An infinite or NaN shift would make every difference NaN.
+  const float shift = first - first == 0.0f ? first : 0.0f;
+  const float pivot = shift + Sum<kSumLanes>(SumShiftedOp<T>{x, shift}, n) / count;
+  const TwoSums sums = SumPairs<kPairLanes>(SumDeviationsOp<T>{x, pivot}, n);
+  const float correction = sums.first / count;
+  const float variance = FmaScalar(-correction, correction, sums.second / count);
+  return {pivot, correction, variance < 0.0f ? 0.0f : variance};
+}
+
+template <class T>
+mean_and_variance MeanVarianceKernel(const T* x, size_t n) {
+  const Moments m = ComputeMoments(x, n);
+  // Infinite elements make the correction NaN.
+  return {m.correction == m.correction ? m.pivot + m.correction : m.pivot, m.variance};
+}
+
+// ------------------------------ Extrema
+
+// op(a, b): is b to take the place of a?
+struct GreaterOp {
+  static constexpr float kStart = -__builtin_huge_valf();
+  template <class V>
+  HWY_INLINE hn::MFromD<hn::DFromV<V>> operator()(V a, V b) const {
+    return hn::Lt(a, b);
+  }
+};
+struct LessOp {
+  static constexpr float kStart = __builtin_huge_valf();
+  template <class V>
+  HWY_INLINE hn::MFromD<hn::DFromV<V>> operator()(V a, V b) const {
+    return hn::Lt(b, a);
+  }
+};
+
+// The extremum of the elements that are no NaN; whether there are NaNs. Of zeros with different
+// signs either may be taken.
+template <class Op, class T>
+HWY_INLINE float FindExtremum(const Op& before, const T* x, size_t n, bool& has_nan) {
+  const hn::ScalableTag<float> df;
+  const size_t lanes = hn::Lanes(df);
+  const auto start = hn::Set(df, Op::kStart);
+  auto best0 = start, best1 = start, best2 = start, best3 = start;
+  auto nan0 = hn::MaskFalse(df), nan1 = nan0;
+  size_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    const auto v0 = LoadF32(df, x + i);
+    const auto v1 = LoadF32(df, x + i + lanes);
+    const auto v2 = LoadF32(df, x + i + 2 * lanes);
+    const auto v3 = LoadF32(df, x + i + 3 * lanes);
+    best0 = hn::IfThenElse(before(best0, v0), v0, best0);
+    best1 = hn::IfThenElse(before(best1, v1), v1, best1);
+    best2 = hn::IfThenElse(before(best2, v2), v2, best2);
+    best3 = hn::IfThenElse(before(best3, v3), v3, best3);
+    nan0 = hn::Or(nan0, hn::Or(hn::IsNaN(v0), hn::IsNaN(v1)));
+    nan1 = hn::Or(nan1, hn::Or(hn::IsNaN(v2), hn::IsNaN(v3)));
+  }
+  for (; i < n; i += lanes) {
+    const size_t count = HWY_MIN(lanes, n - i);
+    const auto v = hn::IfThenElse(hn::FirstN(df, count), LoadNF32(df, x + i, count), start);
+    best0 = hn::IfThenElse(before(best0, v), v, best0);
+    nan0 = hn::Or(nan0, hn::IsNaN(v));
+  }
+  best0 = hn::IfThenElse(before(best0, best1), best1, best0);
+  best2 = hn::IfThenElse(before(best2, best3), best3, best2);
+  best0 = hn::IfThenElse(before(best0, best2), best2, best0);
+  has_nan = !hn::AllFalse(df, hn::Or(nan0, nan1));
+  HWY_ALIGN float values[hn::MaxLanes(df)];
+  hn::Store(best0, df, values);
+  float best = values[0];
+  for (size_t j = 1; j < lanes; ++j) {
+    if (Op::kStart < 0.0f ? best < values[j] : values[j] < best) best = values[j];
+  }
+  return best;
+}
+
+// The first index whose element is `value`, or is NaN if nan; n if there is none.
+template <class T>
+HWY_INLINE size_t FindFirst(const T* x, size_t n, float value, bool nan) {
+  const hn::ScalableTag<float> df;
+  const size_t lanes = hn::Lanes(df);
+  const auto target = hn::Set(df, value);
+  for (size_t i = 0; i < n; i += lanes) {
+    const size_t count = HWY_MIN(lanes, n - i);
+    const auto v = LoadNF32(df, x + i, count);
+    const auto found = hn::And(hn::FirstN(df, count), nan ? hn::IsNaN(v) : hn::Eq(v, target));
+    const auto j = hn::FindFirstTrue(df, found);
+    if (j >= 0) return i + static_cast<size_t>(j);
+  }
+  return n;
+}
+
+template <class Op, class T>
+HWY_INLINE size_t FindFirstExtremum(const Op& before, const T* x, size_t n) {
+  bool has_nan = false;
+  const float best = FindExtremum(before, x, n, has_nan);
+  return FindFirst(x, n, best, has_nan);
+}
+
+// The element itself, so that of zeros with different signs it is the first one.
+template <class T>
+float MaxKernel(const T* x, size_t n) {
+  return hn::GetLane(
+      LoadNF32(hn::CappedTag<float, 1>(), x + FindFirstExtremum(GreaterOp(), x, n), 1));
+}
+template <class T>
+float MinKernel(const T* x, size_t n) {
+  return hn::GetLane(LoadNF32(hn::CappedTag<float, 1>(), x + FindFirstExtremum(LessOp(), x, n), 1));
+}
+template <class T>
+size_t ArgmaxKernel(const T* x, size_t n) {
+  return FindFirstExtremum(GreaterOp(), x, n);
+}
+
+// ------------------------------ Columns
+
+// out[j] = the sum of column j. Rows are taken eight at a time and summed as a tree, so that an
+// element goes through at most rows / 8 + 6 additions; what is left of them by four, two and one.
+template <class T>
+void ColumnSumsKernel(const T* x, size_t rows, size_t cols, size_t stride, float* out) {
+  const hn::ScalableTag<float> df;
+  const size_t lanes = hn::Lanes(df);
+  for (size_t j = 0; j < cols; ++j) out[j] = 0.0f;
+  size_t i = 0;
+  for (; i + 8 <= rows; i += 8) {
+    const T* r = x + i * stride;
+    for (size_t j = 0; j < cols; j += lanes) {
+      const size_t count = HWY_MIN(lanes, cols - j);
+      const auto load = [&](size_t k) HWY_ATTR {
+        return count == lanes ? LoadF32(df, r + k * stride + j)
+                              : LoadNF32(df, r + k * stride + j, count);
+      };
+      const auto low = hn::Add(hn::Add(load(0), load(1)), hn::Add(load(2), load(3)));
+      const auto high = hn::Add(hn::Add(load(4), load(5)), hn::Add(load(6), load(7)));
+      hn::StoreN(hn::Add(hn::LoadN(df, out + j, count), hn::Add(low, high)), df, out + j, count);
+    }
+  }
+  for (; i < rows; ++i) {
+    const T* r = x + i * stride;
+    for (size_t j = 0; j < cols; j += lanes) {
+      const size_t count = HWY_MIN(lanes, cols - j);
+      hn::StoreN(hn::Add(hn::LoadN(df, out + j, count), LoadNF32(df, r + j, count)), df, out + j,
+                 count);
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace halfway
+HWY_AFTER_NAMESPACE();
+
+#endif  // HALFWAY_SIMD_REDUCE_INL_H_
