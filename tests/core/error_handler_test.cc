@@ -25,7 +25,8 @@ TEST(ErrorHandlerDeathTest, AReplacementGetsTheSameMessage) {
         const halfway::matrix<float> m(4, 6);
         m.view().block(3, 0, 2, 1);
       },
-      ::testing::ExitedWithCode(3), "mine: halfway::matrix_view::block: 2 x 1 at \\(3, 0\\) does not lie within 4 x 6");
+      ::testing::ExitedWithCode(3),
+      "mine: halfway::matrix_view::block: 2 x 1 at \\(3, 0\\) does not lie within 4 x 6");
 }
 
 TEST(ErrorHandlerDeathTest, AbortFollowsAHandlerThatReturns) {

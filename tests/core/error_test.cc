@@ -3,23 +3,20 @@
 
 #include <gtest/gtest.h>
 
+#include <stdexcept>
 #include <string>
+
+#include "support/expect_error.h"
 
 namespace {
 
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& e) {  // what a user who does not know halfway::error would catch
-    return e.what();
-  }
-  return "no error";
-}
+using halfway::testing::message_of;
 
 TEST(Error, FailThrowsTheMessage) {
-  EXPECT_EQ(message_of([] { halfway::fail("halfway::f: x (1) must be 2"); }), "halfway::f: x (1) must be 2");
+  EXPECT_EQ(message_of([] { halfway::fail("halfway::f: x (1) must be 2"); }),
+            "halfway::f: x (1) must be 2");
   EXPECT_THROW(halfway::fail("x"), halfway::error);
+  EXPECT_THROW(halfway::fail("x"), std::invalid_argument);  // what a stranger would catch
 }
 
 TEST(Error, ChecksNameBothSides) {
@@ -30,12 +27,14 @@ TEST(Error, ChecksNameBothSides) {
 
 TEST(Error, NullIsAnErrorOnlyWithASize) {
   using halfway::detail::check_not_null;
-  EXPECT_EQ(message_of([] { check_not_null("f", "x", nullptr, 3); }), "f: x is null but has 3 elements");
+  EXPECT_EQ(message_of([] { check_not_null("f", "x", nullptr, 3); }),
+            "f: x is null but has 3 elements");
   EXPECT_EQ(message_of([] { check_not_null("f", "x", nullptr, 0); }), "no error");
 }
 
 TEST(Error, ConcatTakesTextAndNumbers) {
-  EXPECT_EQ(halfway::detail::concat("a ", std::string("b "), 7, " ", 0.1f, " ", -1), "a b 7 0.1 -1");
+  EXPECT_EQ(halfway::detail::concat("a ", std::string("b "), 7, " ", 0.1f, " ", -1),
+            "a b 7 0.1 -1");
 }
 
 }  // namespace

@@ -10,20 +10,13 @@
 #include <type_traits>
 #include <vector>
 
+#include "support/expect_error.h"
+
 namespace {
 
+using halfway::testing::message_of;
 using halfway::matrix;
 using halfway::matrix_view;
-
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const halfway::error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(Matrix, StartsAtZeroDenseAndAligned) {
   matrix<float> m(3, 5);
@@ -78,7 +71,8 @@ TEST(MatrixView, OfNonConstIsOneOfConst) {
 TEST(MatrixView, RefusesWhatCannotBeAMatrix) {
   float data[8] = {};
   using view = matrix_view<float>;
-  EXPECT_EQ(message_of([&] { view(nullptr, 2, 3); }), "halfway::matrix_view: data is null but the matrix has 2 x 3 elements");
+  EXPECT_EQ(message_of([&] { view(nullptr, 2, 3); }),
+            "halfway::matrix_view: data is null but the matrix has 2 x 3 elements");
   EXPECT_EQ(message_of([&] { view(nullptr, 0, 3); }), "no error");
   EXPECT_EQ(message_of([&] { view(data, 2, 3, 2); }),
             "halfway::matrix_view: strides 2 and 1 put two elements of 2 x 3 in one place");
@@ -103,7 +97,8 @@ TEST(MatrixLike, CoversOwnersAndViewsWithTheirConstness) {
 TEST(Overlap, IsAboutBytes) {
   float data[10] = {};
   const matrix_view<float> first(data, 2, 2, 5), second(data + 2, 2, 2, 5), last(data + 7, 1, 3);
-  EXPECT_TRUE(halfway::detail::overlap(first, second));  // interleaved: their ranges meet though no element is shared
+  EXPECT_TRUE(halfway::detail::overlap(
+      first, second));  // interleaved: their ranges meet though no element is shared
   EXPECT_FALSE(halfway::detail::overlap(first, last));
   EXPECT_FALSE(halfway::detail::overlap(first, matrix_view<float>(data, 0, 2)));
   EXPECT_TRUE(halfway::detail::same_places(first, first));

@@ -12,14 +12,17 @@
 #include <string>
 #include <vector>
 
+#include "support/expect_error.h"
 #include "support/for_each_target.h"
 
 namespace {
 
+using halfway::testing::message_of;
 using halfway::matrix;
 using halfway::testing::for_each_target;
 
-// The definition, written out: float scaling of the exact sum, ties to even, then the zero point, then saturation.
+// The definition, written out: float scaling of the exact sum, ties to even, then the zero point,
+// then saturation.
 template <class TC>
 TC reference(std::int64_t sum, float scale, std::int32_t zero_point) {
   const float real = scale * static_cast<float>(sum);
@@ -27,28 +30,33 @@ TC reference(std::int64_t sum, float scale, std::int32_t zero_point) {
     return real;
   } else {
     const double code = std::nearbyint(static_cast<double>(real)) + zero_point;
-    return static_cast<TC>(std::clamp<double>(code, std::numeric_limits<TC>::min(), std::numeric_limits<TC>::max()));
+    return static_cast<TC>(
+        std::clamp<double>(code, std::numeric_limits<TC>::min(), std::numeric_limits<TC>::max()));
   }
 }
 
 template <class TA, class TC>
-void check(std::size_t m, std::size_t n, std::size_t k, bool per_channel, bool with_bias, bool c_column_major,
-           std::int32_t a_zero_point, std::int32_t c_zero_point) {
+void check(std::size_t m, std::size_t n, std::size_t k, bool per_channel, bool with_bias,
+           bool c_column_major, std::int32_t a_zero_point, std::int32_t c_zero_point) {
   std::mt19937 random(11);
   matrix<TA> a(m, k);
   matrix<std::int8_t> b(k, n);
   for (auto& x : a.elements()) x = static_cast<TA>(random());
   for (auto& x : b.elements()) x = static_cast<std::int8_t>(random());
   std::vector<float> scale(per_channel ? n : 1);
-  for (std::size_t j = 0; j < scale.size(); ++j) scale[j] = 0.0009f + 0.0001f * static_cast<float>(j % 5);
+  for (std::size_t j = 0; j < scale.size(); ++j)
+    scale[j] = 0.0009f + 0.0001f * static_cast<float>(j % 5);
   std::vector<std::int32_t> bias;
   if (with_bias) {
-    for (std::size_t j = 0; j < n; ++j) bias.push_back(static_cast<std::int32_t>(random() % 20001) - 10000);
+    for (std::size_t j = 0; j < n; ++j)
+      bias.push_back(static_cast<std::int32_t>(random() % 20001) - 10000);
   }
   std::vector<TC> storage(m * n);
   const auto c = c_column_major ? halfway::matrix_view<TC>(storage.data(), m, n, 1, m)
                                 : halfway::matrix_view<TC>(storage.data(), m, n);
-  halfway::gemm_requantized(a, b, c, {.a_zero_point = a_zero_point, .bias = bias, .scale = scale, .c_zero_point = c_zero_point});
+  halfway::gemm_requantized(
+      a, b, c,
+      {.a_zero_point = a_zero_point, .bias = bias, .scale = scale, .c_zero_point = c_zero_point});
   for (std::size_t i = 0; i < m; ++i) {
     for (std::size_t j = 0; j < n; ++j) {
       std::int64_t sum = with_bias ? bias[j] : 0;
@@ -72,13 +80,15 @@ TEST(GemmRequantized, FollowsTheDefinition) {
   });
 }
 
-// Sums whose scaled value lies exactly halfway: to even, and the zero point is added after the rounding.
+// Sums whose scaled value lies exactly halfway: to even, and the zero point is added after the
+// rounding.
 TEST(GemmRequantized, TiesGoToEvenBeforeTheZeroPoint) {
   for_each_target([] {
     matrix<std::uint8_t> a(6, 1), c(6, 1);
     matrix<std::int8_t> b(1, 1);
     b(0, 0) = 1;
-    for (std::size_t i = 0; i < 6; ++i) a(i, 0) = static_cast<std::uint8_t>(i);  // halves: 0, .5, 1, 1.5, 2, 2.5
+    for (std::size_t i = 0; i < 6; ++i)
+      a(i, 0) = static_cast<std::uint8_t>(i);  // halves: 0, .5, 1, 1.5, 2, 2.5
     const float scale[] = {0.5f};
     halfway::gemm_requantized(a, b, c, {.scale = scale, .c_zero_point = 1});
     const int want[] = {1, 1, 2, 3, 3, 3};
@@ -99,20 +109,11 @@ TEST(GemmRequantized, SaturatesAtBothEndsAndNeverWraps) {
   });
 }
 
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const halfway::error& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 TEST(GemmRequantized, ErrorsNameTheArgumentAndTheValue) {
   matrix<std::uint8_t> a(2, 3), c(2, 4);
   matrix<std::int8_t> b(3, 4);
-  const std::vector<float> two(2, 1.0f), zero{0.0f}, infinite{1.0f, 1.0f, std::numeric_limits<float>::infinity(), 1.0f};
+  const std::vector<float> two(2, 1.0f), zero{0.0f},
+      infinite{1.0f, 1.0f, std::numeric_limits<float>::infinity(), 1.0f};
   const std::vector<std::int32_t> bias(3);
   using halfway::gemm_requantized;
   EXPECT_EQ(message_of([&] { gemm_requantized(a, b, c, {.bias = bias}); }),

@@ -16,22 +16,28 @@
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/float8.h"
 #include "halfway/types/half.h"
+#include "support/expect_error.h"
 #include "support/for_each_target.h"
 
 namespace {
 
+using halfway::testing::message_of;
 using halfway::bfloat16;
 using halfway::half;
 using halfway::matrix;
 using halfway::matrix_view;
 using halfway::testing::for_each_target;
 
-// Storage with room for strides, guarded: every element that the view does not cover keeps its value.
+// Storage with room for strides, guarded: every element that the view does not cover keeps its
+// value.
 template <class T>
 class placed_matrix {
  public:
   placed_matrix(std::size_t rows, std::size_t cols, bool column_major, std::size_t pad)
-      : rows_(rows), cols_(cols), column_major_(column_major), lead_((column_major ? rows : cols) + pad) {
+      : rows_(rows),
+        cols_(cols),
+        column_major_(column_major),
+        lead_((column_major ? rows : cols) + pad) {
     storage_.assign((column_major ? cols : rows) * lead_ + 1, T(guard));
   }
   matrix_view<T> view() {
@@ -69,8 +75,9 @@ double rounding_error(double x) {
   if constexpr (std::is_same_v<T, float>) {
     return 0.0;  // part of the bound below
   } else {
-    const double spacing = std::ldexp(1.0, std::max(std::ilogb(x == 0.0 ? 1e-30 : x), std::numeric_limits<T>::min_exponent - 1) -
-                                               (std::numeric_limits<T>::digits - 1));
+    const double spacing = std::ldexp(
+        1.0, std::max(std::ilogb(x == 0.0 ? 1e-30 : x), std::numeric_limits<T>::min_exponent - 1) -
+                 (std::numeric_limits<T>::digits - 1));
     return 0.5 * spacing;
   }
 }
@@ -81,8 +88,8 @@ struct layout {
 };
 
 template <class TA, class TB, class TC>
-void expect_product_within_bound(std::size_t m, std::size_t n, std::size_t k, layout where, halfway::gemm_options options,
-                                 bool with_bias) {
+void expect_product_within_bound(std::size_t m, std::size_t n, std::size_t k, layout where,
+                                 halfway::gemm_options options, bool with_bias) {
   placed_matrix<TA> a(m, k, where.a_column_major, where.pad);
   placed_matrix<TB> b(k, n, where.b_column_major, where.pad);
   placed_matrix<TC> c(m, n, where.c_column_major, where.pad);
@@ -113,11 +120,12 @@ void expect_product_within_bound(std::size_t m, std::size_t n, std::size_t k, la
       }
       const double alpha = options.alpha, beta = options.beta;
       const double want = alpha * sum + beta * before[i * n + j] + (with_bias ? bias[j] : 0.0);
-      const double bound =
-          steps / (1.0 - steps) *
-              (std::abs(alpha) * magnitude + std::abs(beta * before[i * n + j]) + (with_bias ? std::abs(bias[j]) : 0.0)) +
-          static_cast<double>(k) * 0x1p-126;
-      ASSERT_LE(std::abs(static_cast<double>(vc(i, j)) - want), bound + rounding_error<TC>(std::abs(want) + bound))
+      const double bound = steps / (1.0 - steps) *
+                               (std::abs(alpha) * magnitude + std::abs(beta * before[i * n + j]) +
+                                (with_bias ? std::abs(bias[j]) : 0.0)) +
+                           static_cast<double>(k) * 0x1p-126;
+      ASSERT_LE(std::abs(static_cast<double>(vc(i, j)) - want),
+                bound + rounding_error<TC>(std::abs(want) + bound))
           << m << " x " << n << " x " << k << " at (" << i << ", " << j << ")";
     }
   }
@@ -128,14 +136,15 @@ template <class Types>
 class GemmTest : public ::testing::Test {};
 
 using FloatTypes =
-    ::testing::Types<std::tuple<float, float, float>, std::tuple<bfloat16, bfloat16, float>, std::tuple<half, half, half>,
-                     std::tuple<bfloat16, bfloat16, bfloat16>, std::tuple<float, half, float>,
+    ::testing::Types<std::tuple<float, float, float>, std::tuple<bfloat16, bfloat16, float>,
+                     std::tuple<half, half, half>, std::tuple<bfloat16, bfloat16, bfloat16>,
+                     std::tuple<float, half, float>,
                      std::tuple<halfway::float8_e4m3fn, halfway::float8_e5m2, float>>;
 TYPED_TEST_SUITE(GemmTest, FloatTypes);
 
 template <class Types>
-void check(std::size_t m, std::size_t n, std::size_t k, layout where, halfway::gemm_options options = {},
-           bool with_bias = false) {
+void check(std::size_t m, std::size_t n, std::size_t k, layout where,
+           halfway::gemm_options options = {}, bool with_bias = false) {
   expect_product_within_bound<std::tuple_element_t<0, Types>, std::tuple_element_t<1, Types>,
                               std::tuple_element_t<2, Types>>(m, n, k, where, options, with_bias);
 }
@@ -144,7 +153,8 @@ void check(std::size_t m, std::size_t n, std::size_t k, layout where, halfway::g
 TYPED_TEST(GemmTest, RaggedShapes) {
   for_each_target([] {
     for (std::size_t m : {1, 2, 3, 5, 7, 8, 9, 13, 16, 17}) check<TypeParam>(m, 5, 9, {});
-    for (std::size_t n : {1, 3, 4, 7, 8, 12, 15, 16, 17, 31, 33, 47, 48, 49, 64, 97}) check<TypeParam>(3, n, 6, {});
+    for (std::size_t n : {1, 3, 4, 7, 8, 12, 15, 16, 17, 31, 33, 47, 48, 49, 64, 97})
+      check<TypeParam>(3, n, 6, {});
     for (std::size_t k = 0; k <= 9; ++k) check<TypeParam>(9, 18, k, {});
     check<TypeParam>(127, 83, 109, {});
   });
@@ -154,7 +164,8 @@ TYPED_TEST(GemmTest, StridesAndTransposes) {
   for_each_target([] {
     for (int bits = 0; bits < 8; ++bits) {
       check<TypeParam>(11, 53, 37, {(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, 0});
-      check<TypeParam>(10, 19, 16, {(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, 3}, {}, true);
+      check<TypeParam>(10, 19, 16, {(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, 3}, {},
+                       true);
     }
   });
 }
@@ -162,14 +173,18 @@ TYPED_TEST(GemmTest, StridesAndTransposes) {
 TYPED_TEST(GemmTest, AlphaBetaBias) {
   for_each_target([] {
     for (bool c_column_major : {false, true}) {
-      check<TypeParam>(9, 50, 20, {false, false, c_column_major, 1}, {.alpha = -1.5f, .beta = 0.75f}, true);
-      check<TypeParam>(9, 50, 20, {false, true, c_column_major, 0}, {.alpha = 0.0f, .beta = 1.0f}, false);
-      check<TypeParam>(9, 50, 0, {false, false, c_column_major, 0}, {.alpha = 2.0f, .beta = -1.0f}, true);
+      check<TypeParam>(9, 50, 20, {false, false, c_column_major, 1},
+                       {.alpha = -1.5f, .beta = 0.75f}, true);
+      check<TypeParam>(9, 50, 20, {false, true, c_column_major, 0}, {.alpha = 0.0f, .beta = 1.0f},
+                       false);
+      check<TypeParam>(9, 50, 0, {false, false, c_column_major, 0}, {.alpha = 2.0f, .beta = -1.0f},
+                       true);
     }
   });
 }
 
-// More k than one pass over a panel takes, and more rows than one block: the accumulators go through memory.
+// More k than one pass over a panel takes, and more rows than one block: the accumulators go
+// through memory.
 TYPED_TEST(GemmTest, LargerThanTheBlocks) {
   for_each_target([] {
     check<TypeParam>(3, 20, 4999, {});
@@ -218,7 +233,8 @@ TEST(Gemm, ReadsNothingBeyondTheRows) {
   });
 }
 
-// The sum is rounded once, to the output's type: the largest half plus its half spacing stays, one more is infinite.
+// The sum is rounded once, to the output's type: the largest half plus its half spacing stays, one
+// more is infinite.
 TEST(Gemm, OutputRoundsOnceAndOverflowsToInfinity) {
   for_each_target([] {
     matrix<float> a(1, 2), b(2, 3);
@@ -265,10 +281,12 @@ void expect_exact(std::size_t m, std::size_t n, std::size_t k, layout where) {
   // Extremes half of the time: they are what saturates in the 16-bit sums of older instructions.
   const auto draw = [&](int lowest) {
     const auto r = random();
-    return (r & 1) != 0 ? ((r & 2) != 0 ? lowest : lowest + 255) : lowest + static_cast<int>((r >> 8) % 256);
+    return (r & 1) != 0 ? ((r & 2) != 0 ? lowest : lowest + 255)
+                        : lowest + static_cast<int>((r >> 8) % 256);
   };
   for (std::size_t i = 0; i < m; ++i) {
-    for (std::size_t q = 0; q < k; ++q) va(i, q) = static_cast<TA>(draw(std::is_same_v<TA, std::uint8_t> ? 0 : -128));
+    for (std::size_t q = 0; q < k; ++q)
+      va(i, q) = static_cast<TA>(draw(std::is_same_v<TA, std::uint8_t> ? 0 : -128));
   }
   for (std::size_t q = 0; q < k; ++q) {
     for (std::size_t j = 0; j < n; ++j) vb(q, j) = static_cast<std::int8_t>(draw(-128));
@@ -278,7 +296,8 @@ void expect_exact(std::size_t m, std::size_t n, std::size_t k, layout where) {
     for (std::size_t j = 0; j < n; ++j) {
       std::int64_t want = 0;
       for (std::size_t q = 0; q < k; ++q) want += std::int64_t{va(i, q)} * vb(q, j);
-      ASSERT_EQ(vc(i, j), want) << m << " x " << n << " x " << k << " at (" << i << ", " << j << ")";
+      ASSERT_EQ(vc(i, j), want) << m << " x " << n << " x " << k << " at (" << i << ", " << j
+                                << ")";
     }
   }
   ASSERT_TRUE(c.guards_are_whole());
@@ -292,7 +311,8 @@ TEST(GemmInteger, ExactForAllShapesAndLayouts) {
     }
     for (std::size_t n : {1, 15, 16, 17, 47, 48, 49, 97}) expect_exact<std::int8_t>(5, n, 21, {});
     for (int bits = 0; bits < 8; ++bits) {
-      const layout where{(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, static_cast<std::size_t>(bits % 3)};
+      const layout where{(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0,
+                         static_cast<std::size_t>(bits % 3)};
       expect_exact<std::uint8_t>(13, 50, 43, where);
       expect_exact<std::int8_t>(13, 50, 43, where);
     }
@@ -327,23 +347,16 @@ TEST(GemmInteger, TakesTheSaturatingTypes) {
 
 // ------------------------------ errors
 
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const halfway::error& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 TEST(GemmErrors, NameTheArgumentsAndTheValuesBeforeAnythingIsWritten) {
   matrix<float> a(2, 3), b(4, 5), c(2, 5), b_right(3, 5);
   for (auto& x : c.elements()) x = 7.0f;
-  EXPECT_EQ(message_of([&] { halfway::gemm(a, b, c); }), "halfway::gemm: b.rows (4) must equal a.cols (3)");
+  EXPECT_EQ(message_of([&] { halfway::gemm(a, b, c); }),
+            "halfway::gemm: b.rows (4) must equal a.cols (3)");
   matrix<float> c_rows(1, 5), c_cols(2, 4);
-  EXPECT_EQ(message_of([&] { halfway::gemm(a, b_right, c_rows); }), "halfway::gemm: c.rows (1) must equal a.rows (2)");
-  EXPECT_EQ(message_of([&] { halfway::gemm(a, b_right, c_cols); }), "halfway::gemm: c.cols (4) must equal b.cols (5)");
+  EXPECT_EQ(message_of([&] { halfway::gemm(a, b_right, c_rows); }),
+            "halfway::gemm: c.rows (1) must equal a.rows (2)");
+  EXPECT_EQ(message_of([&] { halfway::gemm(a, b_right, c_cols); }),
+            "halfway::gemm: c.cols (4) must equal b.cols (5)");
   const std::vector<float> bias(4);
   EXPECT_EQ(message_of([&] { halfway::gemm(a, b_right, c, {.bias = bias}); }),
             "halfway::gemm: bias.size (4) must equal c.cols (5)");
@@ -353,7 +366,8 @@ TEST(GemmErrors, NameTheArgumentsAndTheValuesBeforeAnythingIsWritten) {
 TEST(GemmErrors, OutputMayNotShareMemoryWithAnOperand) {
   matrix<float> a(4, 4), b(4, 4);
   EXPECT_EQ(message_of([&] { halfway::gemm(a, b, a); }), "halfway::gemm: c and a share memory");
-  EXPECT_EQ(message_of([&] { halfway::gemm(a, b, b.view().transposed()); }), "halfway::gemm: c and b share memory");
+  EXPECT_EQ(message_of([&] { halfway::gemm(a, b, b.view().transposed()); }),
+            "halfway::gemm: c and b share memory");
 }
 
 TEST(GemmErrors, EmptyProductsAreNotErrors) {

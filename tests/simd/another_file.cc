@@ -3,7 +3,8 @@
 
 #include "halfway/ops/gemm.h"
 
-void multiply_in_another_file(const halfway::matrix<halfway::bfloat16>& a, const halfway::matrix<halfway::bfloat16>& b,
+void multiply_in_another_file(const halfway::matrix<halfway::bfloat16>& a,
+                              const halfway::matrix<halfway::bfloat16>& b,
                               halfway::matrix<float>& c) {
   halfway::gemm(a, b, c);
 }

@@ -32,7 +32,9 @@ TEST(Dispatch, AgreesWithTheKernelsViewOfTheCpu) {
     if (line.rfind("flags", 0) == 0) flags = line + " ";
   }
   ASSERT_FALSE(flags.empty());
-  const auto has = [&](const char* flag) { return flags.find(std::string(" ") + flag + " ") != std::string::npos; };
+  const auto has = [&](const char* flag) {
+    return flags.find(std::string(" ") + flag + " ") != std::string::npos;
+  };
   const std::string name = halfway::simd_target_name();
   if (has("avx512_bf16") && has("avx512_vnni") && has("avx512_vbmi2")) {
     EXPECT_TRUE(name == "AVX3_ZEN4" || name == "AVX3_SPR" || name == "AVX3_DL") << name;
@@ -79,7 +81,8 @@ TEST(Dispatch, AFileWithItsOwnLoopUsesTheKernels) {
     std::vector<bfloat16> x(37), y(37);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = bfloat16(static_cast<float>(i));
     twice_in_own_loop(x.data(), y.data(), x.size());
-    for (std::size_t i = 0; i < x.size(); ++i) EXPECT_EQ(static_cast<float>(y[i]), 2.0f * static_cast<float>(i));
+    for (std::size_t i = 0; i < x.size(); ++i)
+      EXPECT_EQ(static_cast<float>(y[i]), 2.0f * static_cast<float>(i));
   });
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A user's file with a Highway loop of its own: kernels-inl.h in the repeated part, ops/ under HWY_ONCE.
+// A user's file with a Highway loop of its own: kernels-inl.h in the repeated part, ops/ under
+// HWY_ONCE.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/own_loop.cc"
 #include "halfway/simd/targets.h"
@@ -34,12 +35,17 @@ HWY_AFTER_NAMESPACE();
 
 namespace user {
 HWY_EXPORT(Twice);
-void twice(const halfway::bfloat16* x, halfway::bfloat16* y, size_t n) { HWY_DYNAMIC_DISPATCH(Twice)(x, y, n); }
+void twice(const halfway::bfloat16* x, halfway::bfloat16* y, size_t n) {
+  HWY_DYNAMIC_DISPATCH(Twice)(x, y, n);
+}
 }  // namespace user
 
-void twice_in_own_loop(const halfway::bfloat16* x, halfway::bfloat16* y, std::size_t n) { user::twice(x, y, n); }
+void twice_in_own_loop(const halfway::bfloat16* x, halfway::bfloat16* y, std::size_t n) {
+  user::twice(x, y, n);
+}
 
-void multiply_after_own_loop(const halfway::matrix<halfway::bfloat16>& a, const halfway::matrix<halfway::bfloat16>& b,
+void multiply_after_own_loop(const halfway::matrix<halfway::bfloat16>& a,
+                             const halfway::matrix<halfway::bfloat16>& b,
                              halfway::matrix<float>& c) {
   halfway::gemm(a, b, c);
 }

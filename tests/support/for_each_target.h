@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a test body once on every SIMD target that this machine can run, through the public operations.
+// Runs a test body once on every SIMD target that this machine can run, through the public
+// operations.
 //
-//   TEST(Sum, IsExactOnIntegers) { halfway::testing::for_each_target([] { EXPECT_EQ(halfway::sum(v), 6.0f); }); }
+//   TEST(Sum, IsExactOnIntegers) { halfway::testing::for_each_target([] {
+//   EXPECT_EQ(halfway::sum(v), 6.0f); }); }
 #ifndef HALFWAY_TESTS_SUPPORT_FOR_EACH_TARGET_H_
 #define HALFWAY_TESTS_SUPPORT_FOR_EACH_TARGET_H_
 

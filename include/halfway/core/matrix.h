@@ -22,8 +22,8 @@
 
 namespace halfway {
 
-// rows x cols elements, element (i, j) at data[i * row_stride + j * col_stride]; strides count elements.
-// A view is as cheap to copy as a pointer and does not own its memory. T may be const.
+/// rows x cols elements, element (i, j) at data[i * row_stride + j * col_stride]; strides count
+/// elements. A view is as cheap to copy as a pointer and does not own its memory. T may be const.
 template <class T>
 class matrix_view {
  public:
@@ -31,23 +31,26 @@ class matrix_view {
 
   constexpr matrix_view() = default;
 
-  // Dense row-major.
-  matrix_view(T* data, std::size_t rows, std::size_t cols) : matrix_view(data, rows, cols, cols, 1) {}
+  /// Dense row-major.
+  matrix_view(T* data, std::size_t rows, std::size_t cols)
+      : matrix_view(data, rows, cols, cols, 1) {}
 
-  // Row-major with `row_stride` >= cols elements from one row to the next.
+  /// Row-major with `row_stride` >= cols elements from one row to the next.
   matrix_view(T* data, std::size_t rows, std::size_t cols, std::size_t row_stride)
       : matrix_view(data, rows, cols, row_stride, 1) {}
 
-  // Any layout. Errors: null data with elements; an extent that does not fit the address space; two elements in one place.
-  matrix_view(T* data, std::size_t rows, std::size_t cols, std::size_t row_stride, std::size_t col_stride)
+  /// Any layout. Errors: null data with elements; an extent that does not fit the address space; two
+  /// elements in one place.
+  matrix_view(T* data, std::size_t rows, std::size_t cols, std::size_t row_stride,
+              std::size_t col_stride)
       : data_(data), rows_(rows), cols_(cols), row_stride_(row_stride), col_stride_(col_stride) {
     if (rows != 0 && cols != 0) check();
   }
 
-  // A view of non-const elements is one of const elements.
+  /// A view of non-const elements is one of const elements.
   template <class U>
-    requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
-  constexpr matrix_view(matrix_view<U> other)  // NOLINT(google-explicit-constructor)
+  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) constexpr matrix_view(
+      matrix_view<U> other)  // NOLINT(google-explicit-constructor)
       : data_(other.data()),
         rows_(other.rows()),
         cols_(other.cols()),
@@ -62,16 +65,18 @@ class matrix_view {
   constexpr std::size_t col_stride() const { return col_stride_; }
   constexpr bool empty() const { return rows_ == 0 || cols_ == 0; }
 
-  // The elements of a row (column) lie side by side.
+  /// The elements of a row (column) lie side by side.
   constexpr bool is_row_major() const { return col_stride_ == 1 || cols_ <= 1; }
   constexpr bool is_column_major() const { return row_stride_ == 1 || rows_ <= 1; }
 
-  constexpr T& operator()(std::size_t i, std::size_t j) const { return data_[i * row_stride_ + j * col_stride_]; }
+  constexpr T& operator()(std::size_t i, std::size_t j) const {
+    return data_[i * row_stride_ + j * col_stride_];
+  }
 
-  // The first element of row i.
+  /// The first element of row i.
   constexpr T* row(std::size_t i) const { return data_ + i * row_stride_; }
 
-  // The same memory read as cols x rows.
+  /// The same memory read as cols x rows.
   constexpr matrix_view transposed() const {
     matrix_view t;
     t.data_ = data_;
@@ -82,11 +87,12 @@ class matrix_view {
     return t;
   }
 
-  // The block of `rows` x `cols` elements whose first is (row, col). Error: it does not lie within the matrix.
+  /// The block of `rows` x `cols` elements whose first is (row, col). Error: it does not lie within
+  /// the matrix.
   matrix_view block(std::size_t row, std::size_t col, std::size_t rows, std::size_t cols) const {
     if (row > rows_ || rows > rows_ - row || col > cols_ || cols > cols_ - col) {
-      fail(detail::concat("halfway::matrix_view::block: ", rows, " x ", cols, " at (", row, ", ", col,
-                          ") does not lie within ", rows_, " x ", cols_));
+      fail(detail::concat("halfway::matrix_view::block: ", rows, " x ", cols, " at (", row, ", ",
+                          col, ") does not lie within ", rows_, " x ", cols_));
     }
     matrix_view b = *this;
     if (rows != 0 && cols != 0) b.data_ += row * row_stride_ + col * col_stride_;
@@ -95,7 +101,7 @@ class matrix_view {
     return b;
   }
 
-  // Elements from the first to one past the last, gaps of the strides included.
+  /// Elements from the first to one past the last, gaps of the strides included.
   constexpr std::size_t extent() const {
     return empty() ? 0 : (rows_ - 1) * row_stride_ + (cols_ - 1) * col_stride_ + 1;
   }
@@ -104,24 +110,28 @@ class matrix_view {
   void check() const {
     constexpr std::string_view where = "halfway::matrix_view";
     if (data_ == nullptr) {
-      fail(detail::concat(where, ": data is null but the matrix has ", rows_, " x ", cols_, " elements"));
+      fail(detail::concat(where, ": data is null but the matrix has ", rows_, " x ", cols_,
+                          " elements"));
     }
-    constexpr std::size_t most = std::size_t(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
+    constexpr std::size_t most =
+        std::size_t(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
     const auto reaches_past = [](std::size_t n, std::size_t stride) {
       return n > 1 && stride != 0 && n - 1 > (most - 1) / stride;
     };
-    if (rows_ > most / cols_ || reaches_past(rows_, row_stride_) || reaches_past(cols_, col_stride_) ||
+    if (rows_ > most / cols_ || reaches_past(rows_, row_stride_) ||
+        reaches_past(cols_, col_stride_) ||
         (rows_ - 1) * row_stride_ > most - 1 - (cols_ - 1) * col_stride_) {
-      fail(detail::concat(where, ": ", rows_, " x ", cols_, " with strides ", row_stride_, " and ", col_stride_,
-                          " does not fit the address space"));
+      fail(detail::concat(where, ": ", rows_, " x ", cols_, " with strides ", row_stride_, " and ",
+                          col_stride_, " does not fit the address space"));
     }
-    // Rows must lie apart (or columns, in a column-major view): otherwise a write to one element changes another.
+    /// Rows must lie apart (or columns, in a column-major view): otherwise a write to one element
+    /// changes another.
     const bool rows_apart = rows_ == 1 || row_stride_ > (cols_ - 1) * col_stride_;
     const bool cols_apart = cols_ == 1 || col_stride_ > (rows_ - 1) * row_stride_;
     const bool steps = (rows_ == 1 || row_stride_ != 0) && (cols_ == 1 || col_stride_ != 0);
     if (!steps || !(rows_apart || cols_apart)) {
-      fail(detail::concat(where, ": strides ", row_stride_, " and ", col_stride_, " put two elements of ", rows_, " x ",
-                          cols_, " in one place"));
+      fail(detail::concat(where, ": strides ", row_stride_, " and ", col_stride_,
+                          " put two elements of ", rows_, " x ", cols_, " in one place"));
     }
   }
 
@@ -141,7 +151,8 @@ struct aligned_allocator {
 
   aligned_allocator() = default;
   template <class U>
-  constexpr aligned_allocator(const aligned_allocator<U>&) {}  // NOLINT(google-explicit-constructor)
+  constexpr aligned_allocator(const aligned_allocator<U>&) {
+  }  // NOLINT(google-explicit-constructor)
   T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), alignment)); }
   void deallocate(T* p, std::size_t) { ::operator delete(p, alignment); }
   template <class U>
@@ -152,15 +163,16 @@ struct aligned_allocator {
 
 }  // namespace detail
 
-// Owns rows x cols elements, dense and row-major, 64-byte aligned, zero at first.
+/// Owns rows x cols elements, dense and row-major, 64-byte aligned, zero at first.
 template <class T>
 class matrix {
  public:
   using value_type = T;
 
   matrix() = default;
-  // Error: more elements than memory can hold.
-  matrix(std::size_t rows, std::size_t cols) : rows_(rows), cols_(cols), elements_(checked_size(rows, cols)) {}
+  /// Error: more elements than memory can hold.
+  matrix(std::size_t rows, std::size_t cols)
+      : rows_(rows), cols_(cols), elements_(checked_size(rows, cols)) {}
 
   T* data() { return elements_.data(); }
   const T* data() const { return elements_.data(); }
@@ -175,7 +187,7 @@ class matrix {
   matrix_view<T> view() { return {data(), rows_, cols_}; }
   matrix_view<const T> view() const { return {data(), rows_, cols_}; }
 
-  // All elements, row after row.
+  /// All elements, row after row.
   std::span<T> elements() { return elements_; }
   std::span<const T> elements() const { return elements_; }
   std::span<T> row(std::size_t i) { return elements().subspan(i * cols_, cols_); }
@@ -183,9 +195,11 @@ class matrix {
 
  private:
   static std::size_t checked_size(std::size_t rows, std::size_t cols) {
-    constexpr std::size_t most = std::size_t(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
+    constexpr std::size_t most =
+        std::size_t(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
     if (cols != 0 && rows > most / cols) {
-      fail(detail::concat("halfway::matrix: ", rows, " x ", cols, " does not fit the address space"));
+      fail(detail::concat("halfway::matrix: ", rows, " x ", cols,
+                          " does not fit the address space"));
     }
     return rows * cols;
   }
@@ -195,7 +209,8 @@ class matrix {
   std::vector<T, detail::aligned_allocator<T>> elements_;
 };
 
-// What the operations take as a matrix: whatever `as_view` (found by argument-dependent lookup) turns into a matrix_view.
+/// What the operations take as a matrix: whatever `as_view` (found by argument-dependent lookup)
+/// turns into a matrix_view.
 template <class T>
 constexpr matrix_view<T> as_view(matrix_view<T> m) {
   return m;
@@ -210,9 +225,11 @@ matrix_view<const T> as_view(const matrix<T>& m) {
 }
 
 template <class M>
-concept matrix_like = requires(M& m) { as_view(m).row_stride(); };
+concept matrix_like = requires(M& m) {
+  as_view(m).row_stride();
+};
 
-// The element type of a matrix_like, const where it can't be written.
+/// The element type of a matrix_like, const where it can't be written.
 template <matrix_like M>
 using element_of = std::remove_pointer_t<decltype(as_view(std::declval<M&>()).data())>;
 
@@ -230,14 +247,17 @@ bool overlap(matrix_view<T> a, matrix_view<U> b) {
   return ranges_overlap(a.data(), a.extent() * sizeof(T), b.data(), b.extent() * sizeof(U));
 }
 
-// Elements of one size at the same places: an operation that reads each element before it writes it may run in place.
+// Elements of one size at the same places: an operation that reads each element before it writes it
+// may run in place.
 template <class T, class U>
 bool same_places(matrix_view<T> a, matrix_view<U> b) {
-  return static_cast<const void*>(a.data()) == static_cast<const void*>(b.data()) && sizeof(T) == sizeof(U) &&
-         a.row_stride() == b.row_stride() && a.col_stride() == b.col_stride();
+  return static_cast<const void*>(a.data()) == static_cast<const void*>(b.data()) &&
+         sizeof(T) == sizeof(U) && a.row_stride() == b.row_stride() &&
+         a.col_stride() == b.col_stride();
 }
 
-inline void check_no_overlap(std::string_view where, std::string_view a_name, std::string_view b_name, bool overlaps) {
+inline void check_no_overlap(std::string_view where, std::string_view a_name,
+                             std::string_view b_name, bool overlaps) {
   if (overlaps) [[unlikely]] {
     fail(concat(where, ": ", a_name, " and ", b_name, " share memory"));
   }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Working memory that a thread keeps between calls, so that an operation does not pay for fresh pages each time.
+// Working memory that a thread keeps between calls, so that an operation does not pay for fresh
+// pages each time.
 //
-//   void* p = halfway::detail::thread_scratch(bytes);     // 64-byte aligned, valid until this thread asks again
+//   void* p = halfway::detail::thread_scratch(bytes);     // 64-byte aligned, valid until this
+//   thread asks again
 #ifndef HALFWAY_CORE_SCRATCH_H_
 #define HALFWAY_CORE_SCRATCH_H_
 
@@ -17,7 +19,8 @@ class scratch_buffer {
   scratch_buffer& operator=(const scratch_buffer&) = delete;
   ~scratch_buffer() { ::operator delete(data_, alignment); }
 
-  // Never shrinks: the operations bound what they ask for by their blocking, not by the size of the problem.
+  // Never shrinks: the operations bound what they ask for by their blocking, not by the size of the
+  // problem.
   void* at_least(std::size_t bytes) {
     if (bytes > bytes_) {
       ::operator delete(data_, alignment);

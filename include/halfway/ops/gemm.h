@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix product of any mix of float formats with FP32 accumulators, and of 8-bit integers with int32 accumulators.
+// Matrix product of any mix of float formats with FP32 accumulators, and of 8-bit integers with
+// int32 accumulators.
 //
 //   halfway::matrix<halfway::bfloat16> a(128, 768), w(768, 256);
 //   halfway::matrix<float> c(128, 256);
@@ -29,8 +30,8 @@ namespace halfway {
 
 /// A byte of integer: std::int8_t, int8 (signed), std::uint8_t or uint8.
 template <class T>
-concept byte_integer =
-    std::same_as<T, std::int8_t> || std::same_as<T, std::uint8_t> || std::same_as<T, int8> || std::same_as<T, uint8>;
+concept byte_integer = std::same_as<T, std::int8_t> || std::same_as<T, std::uint8_t> ||
+    std::same_as<T, int8> || std::same_as<T, uint8>;
 
 /// As above, signed ones only.
 template <class T>
@@ -38,7 +39,8 @@ concept signed_byte = std::same_as<T, std::int8_t> || std::same_as<T, int8>;
 
 /// What a product of floats can be written as.
 template <class T>
-concept gemm_float_output = std::same_as<T, float> || std::same_as<T, half> || std::same_as<T, bfloat16>;
+concept gemm_float_output =
+    std::same_as<T, float> || std::same_as<T, half> || std::same_as<T, bfloat16>;
 
 namespace detail {
 
@@ -57,7 +59,8 @@ raw_byte<T>* raw(T* p) {
 
 // a: m x k, b: k x n, c: m x n, and c apart from both.
 template <class TA, class TB, class TC>
-void check_gemm(std::string_view where, matrix_view<const TA> a, matrix_view<const TB> b, matrix_view<TC> c) {
+void check_gemm(std::string_view where, matrix_view<const TA> a, matrix_view<const TB> b,
+                matrix_view<TC> c) {
   check_equal(where, "b.rows", b.rows(), "a.cols", a.cols());
   check_equal(where, "c.rows", c.rows(), "a.rows", a.rows());
   check_equal(where, "c.cols", c.cols(), "b.cols", b.cols());
@@ -90,22 +93,24 @@ struct gemm_options {
 
 /// c = alpha * a * b + beta * c + bias.
 ///
-/// Shapes: a is m x k, b is k x n, c is m x n; any strides, transposes by `view().transposed()`. m, n or k may be 0: with
-/// k = 0 the product is zero. Types: a and b float, half, bfloat16 or any 8-bit and smaller float, in any mix; c float, half
-/// or bfloat16.
+/// Shapes: a is m x k, b is k x n, c is m x n; any strides, transposes by `view().transposed()`. m,
+/// n or k may be 0: with k = 0 the product is zero. Types: a and b float, half, bfloat16 or any
+/// 8-bit and smaller float, in any mix; c float, half or bfloat16.
 ///
-/// Numbers: products are summed in FP32 in the order of k, alpha, beta and bias are applied in FP32, and the result is rounded
-/// once, to nearest even, to c's type. Error of each element, with u = 2^-24 (k + 3 roundings, Higham 2002, section 3.1):
-/// |error| <= (k + 3) u / (1 - (k + 3) u) * (|alpha| sum |a||b| + |beta c| + |bias|), plus c's own rounding. Where both
-/// operands are bfloat16 and the CPU has dot product instructions for it, those are used: they take subnormal inputs and
-/// results as zero. The same call gives the same bits on the same target.
+/// Numbers: products are summed in FP32 in the order of k, alpha, beta and bias are applied in
+/// FP32, and the result is rounded once, to nearest even, to c's type. Error of each element, with
+/// u = 2^-24 (k + 3 roundings, Higham 2002, section 3.1): |error| <= (k + 3) u / (1 - (k + 3) u) *
+/// (|alpha| sum |a||b| + |beta c| + |bias|), plus c's own rounding. Where both operands are
+/// bfloat16 and the CPU has dot product instructions for it, those are used: they take subnormal
+/// inputs and results as zero. The same call gives the same bits on the same target.
 ///
-/// Errors, before anything is written: shapes that do not fit, a bias that has neither n nor 0 values, c sharing memory with
-/// a or b.
+/// Errors, before anything is written: shapes that do not fit, a bias that has neither n nor 0
+/// values, c sharing memory with a or b.
 template <matrix_like A, matrix_like B, matrix_like C>
-  requires(float_storage<std::remove_const_t<element_of<A>>> && float_storage<std::remove_const_t<element_of<B>>> &&
-           gemm_float_output<element_of<C>>)
-void gemm(const A& a, const B& b, C&& c, const gemm_options& options = {}) {
+requires(float_storage<std::remove_const_t<element_of<A>>>&&
+             float_storage<std::remove_const_t<element_of<B>>>&&
+                 gemm_float_output<element_of<C>>) void gemm(const A& a, const B& b, C&& c,
+                                                             const gemm_options& options = {}) {
   using TA = std::remove_const_t<element_of<A>>;
   using TB = std::remove_const_t<element_of<B>>;
   using TC = element_of<C>;
@@ -125,7 +130,8 @@ void gemm(const A& a, const B& b, C&& c, const gemm_options& options = {}) {
                                        false};
   if (vc.is_row_major()) {
     using Config = detail::gemm_config<TA, TB, detail::linear_epilogue<TC>>;
-    HALFWAY_DISPATCH(GemmKernel<Config>)(detail::make_operands(va.data(), va, vb.data(), vb), epilogue);
+    HALFWAY_DISPATCH(GemmKernel<Config>)
+    (detail::make_operands(va.data(), va, vb.data(), vb), epilogue);
   } else {  // column-major c: c^T = b^T * a^T has rows that lie side by side
     using Config = detail::gemm_config<TB, TA, detail::linear_epilogue<TC>>;
     epilogue.out = {vc.data(), vc.col_stride(), vc.row_stride()};
@@ -137,12 +143,14 @@ void gemm(const A& a, const B& b, C&& c, const gemm_options& options = {}) {
 
 /// c = a * b in integers: a unsigned or signed bytes, b signed bytes, c int32.
 ///
-/// Shapes and errors as above. Exact wherever the true result fits int32, which for u8 * s8 is certain up to k = 65,793 and
-/// for s8 * s8 up to k = 131,071; beyond that it is the true result modulo 2^32.
+/// Shapes and errors as above. Exact wherever the true result fits int32, which for u8 * s8 is
+/// certain up to k = 65,793 and for s8 * s8 up to k = 131,071; beyond that it is the true result
+/// modulo 2^32.
 template <matrix_like A, matrix_like B, matrix_like C>
-  requires(byte_integer<std::remove_const_t<element_of<A>>> && signed_byte<std::remove_const_t<element_of<B>>> &&
-           std::same_as<element_of<C>, std::int32_t>)
-void gemm(const A& a, const B& b, C&& c) {
+requires(byte_integer<std::remove_const_t<element_of<A>>>&&
+             signed_byte<std::remove_const_t<element_of<B>>>&&
+                 std::same_as<element_of<C>, std::int32_t>) void gemm(const A& a, const B& b,
+                                                                      C&& c) {
   using TA = std::remove_const_t<element_of<A>>;
   using TB = std::remove_const_t<element_of<B>>;
   const matrix_view<const TA> va = as_view(a);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Quantized matrix product: 8-bit integers in, int32 sums, 8-bit integers (or floats) out.
 //
-//   halfway::gemm_requantized(x, w, y, {.a_zero_point = 3, .bias = bias, .scale = scales, .c_zero_point = 128});
+//   halfway::gemm_requantized(x, w, y, {.a_zero_point = 3, .bias = bias, .scale = scales,
+//   .c_zero_point = 128});
 #ifndef HALFWAY_OPS_GEMM_REQUANTIZED_H_
 #define HALFWAY_OPS_GEMM_REQUANTIZED_H_
 
@@ -27,25 +28,31 @@ struct requantize_options {
   std::int32_t a_zero_point = 0;
   /// In units of scale(a) * scale(b), one for each column of c, or empty.
   std::span<const std::int32_t> bias = {};
-  /// scale(a) * scale(b) / scale(c): one for each column of c (per-channel weights), or one for all; empty means 1.
+  /// scale(a) * scale(b) / scale(c): one for each column of c (per-channel weights), or one for
+  /// all; empty means 1.
   std::span<const float> scale = {};
   /// The code of c that stands for zero; not used where c is float.
   std::int32_t c_zero_point = 0;
 };
 
-/// c = saturate(round(scale * (sum over k of (a - a_zero_point) * b + bias)) + c_zero_point), ONNX's QLinearMatMul with
-/// symmetric weights; where c is float, c = scale * (...).
+/// c = saturate(round(scale * (sum over k of (a - a_zero_point) * b + bias)) + c_zero_point),
+/// ONNX's QLinearMatMul with symmetric weights; where c is float, c = scale * (...).
 ///
-/// Shapes: a is m x k, b is k x n, c is m x n, any strides. Types: a and c unsigned or signed bytes (c also float), b signed
-/// bytes. Numbers: the sum is exact in int32 (see gemm for the largest k), is converted to float and scaled with one rounding
-/// each, and is rounded to nearest, ties to even, before the zero point is added.
+/// Shapes: a is m x k, b is k x n, c is m x n, any strides. Types: a and c unsigned or signed bytes
+/// (c also float), b signed bytes. Numbers: the sum is exact in int32 (see gemm for the largest k),
+/// is converted to float and scaled with one rounding each, and is rounded to nearest, ties to
+/// even, before the zero point is added.
 ///
-/// Errors, before anything is written: shapes that do not fit; a bias or scale of another size; a scale that is not finite and
-/// positive; a zero point outside its type; c sharing memory with a or b.
+/// Errors, before anything is written: shapes that do not fit; a bias or scale of another size; a
+/// scale that is not finite and positive; a zero point outside its type; c sharing memory with a or
+/// b.
 template <matrix_like A, matrix_like B, matrix_like C>
-  requires(byte_integer<std::remove_const_t<element_of<A>>> && signed_byte<std::remove_const_t<element_of<B>>> &&
-           (byte_integer<element_of<C>> || std::same_as<element_of<C>, float>))
-void gemm_requantized(const A& a, const B& b, C&& c, const requantize_options& options = {}) {
+requires(byte_integer<std::remove_const_t<element_of<A>>>&&
+             signed_byte<std::remove_const_t<element_of<B>>> &&
+         (byte_integer<element_of<C>> ||
+          std::same_as<element_of<C>, float>)) void gemm_requantized(const A& a, const B& b, C&& c,
+                                                                     const requantize_options&
+                                                                         options = {}) {
   using TA = std::remove_const_t<element_of<A>>;
   using TB = std::remove_const_t<element_of<B>>;
   using TC = element_of<C>;
@@ -54,21 +61,26 @@ void gemm_requantized(const A& a, const B& b, C&& c, const requantize_options& o
   const matrix_view<const TB> vb = as_view(b);
   const matrix_view<TC> vc = as_view(c);
   detail::check_gemm(where, va, vb, vc);
-  if (!options.bias.empty()) detail::check_equal(where, "bias.size", options.bias.size(), "c.cols", vc.cols());
-  if (options.scale.size() > 1) detail::check_equal(where, "scale.size", options.scale.size(), "c.cols", vc.cols());
+  if (!options.bias.empty())
+    detail::check_equal(where, "bias.size", options.bias.size(), "c.cols", vc.cols());
+  if (options.scale.size() > 1)
+    detail::check_equal(where, "scale.size", options.scale.size(), "c.cols", vc.cols());
   for (std::size_t j = 0; j < options.scale.size(); ++j) {
     if (!(std::isfinite(options.scale[j]) && options.scale[j] > 0.0f)) {
-      fail(detail::concat(where, ": scale[", j, "] (", options.scale[j], ") must be finite and positive"));
+      fail(detail::concat(where, ": scale[", j, "] (", options.scale[j],
+                          ") must be finite and positive"));
     }
   }
   const auto check_zero_point = [&](std::string_view name, std::int32_t value, bool is_signed) {
     const std::int32_t lowest = is_signed ? -128 : 0;
     if (value < lowest || value > lowest + 255) {
-      fail(detail::concat(where, ": ", name, " (", value, ") must lie in [", lowest, ", ", lowest + 255, "]"));
+      fail(detail::concat(where, ": ", name, " (", value, ") must lie in [", lowest, ", ",
+                          lowest + 255, "]"));
     }
   };
   check_zero_point("a_zero_point", options.a_zero_point, signed_byte<TA>);
-  if constexpr (byte_integer<TC>) check_zero_point("c_zero_point", options.c_zero_point, signed_byte<TC>);
+  if constexpr (byte_integer<TC>)
+    check_zero_point("c_zero_point", options.c_zero_point, signed_byte<TC>);
   if (vc.empty()) return;
 
   static constexpr float one = 1.0f;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix product, packed and blocked: one driver for every type and epilogue.
 //
-// Panel by panel of B: pack it (k rows of a tile's width, at home in L2), then let every tile of rows of A pass over it. A is
-// read where it lies if its rows are dense and of the kind's type, else packed block by block. A sum over k is never split
-// between threads or blocks: chunks of k add to the same accumulators in order, so the result depends only on the operands
-// and the target.
+// Panel by panel of B: pack it (k rows of a tile's width, at home in L2), then let every tile of
+// rows of A pass over it. A is read where it lies if its rows are dense and of the kind's type,
+// else packed block by block. A sum over k is never split between threads or blocks: chunks of k
+// add to the same accumulators in order, so the result depends only on the operands and the target.
 
 #if defined(HALFWAY_SIMD_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_GEMM_INL_H_
@@ -29,7 +29,8 @@ namespace halfway {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Units of k that a pass over a panel takes: 1024 units of a 192-byte wide panel are 192 KiB, well within L2.
+// Units of k that a pass over a panel takes: 1024 units of a 192-byte wide panel are 192 KiB, well
+// within L2.
 static constexpr size_t kChunkUnits = 1024;
 // Rows whose accumulators wait in memory between chunks: 256 x 192 bytes are 48 KiB.
 static constexpr size_t kBlockRows = 256;
@@ -49,10 +50,11 @@ constexpr auto ChooseGemmKind() {
   }
 }
 
-// Tiles over the rows [0, rows) of one block and one panel: the tallest first, then halves for what is left.
+// Tiles over the rows [0, rows) of one block and one panel: the tallest first, then halves for what
+// is left.
 template <class Kind, size_t kVecs, class Finish>
-HWY_INLINE void MultiplyBlock(const uint8_t* a, size_t a_stride, const uint32_t* panel, size_t k, size_t rows,
-                              typename Kind::Acc* acc, const Finish& finish) {
+HWY_INLINE void MultiplyBlock(const uint8_t* a, size_t a_stride, const uint32_t* panel, size_t k,
+                              size_t rows, typename Kind::Acc* acc, const Finish& finish) {
   const GemmD32 d32;
   const size_t width = kVecs * hn::Lanes(d32);
   const size_t whole = k / Kind::kUnit;
@@ -101,7 +103,8 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
   const size_t full_width = kTileVecs * lanes;
   const size_t units = hwy::DivCeil(g.k, Kind::kUnit);
 
-  // Signed A is read as unsigned plus 128, so one instruction serves both; that and the zero point come off the sums again.
+  // Signed A is read as unsigned plus 128, so one instruction serves both; that and the zero point
+  // come off the sums again.
   uint8_t flip = 0;
   int32_t a_zero = 0;
   if constexpr (kIsI8) {
@@ -109,11 +112,14 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
     a_zero = flip;
     if constexpr (requires { epilogue.a_zero_point; }) a_zero += epilogue.a_zero_point;
   }
-  const bool pack_a = g.a_col_stride != 1 || flip != 0 || !(std::is_same_v<TA, typename Kind::Element> || kIsI8);
+  const bool pack_a =
+      g.a_col_stride != 1 || flip != 0 || !(std::is_same_v<TA, typename Kind::Element> || kIsI8);
 
   const size_t row_bytes = pack_a ? PackedRowBytes<Kind>(g.k) : g.a_row_stride * sizeof(TA);
   const size_t block_rows =
-      pack_a ? HWY_MAX(kBlockRows, kPackedABytes / HWY_MAX(row_bytes, size_t{1}) / kBlockRows * kBlockRows) : g.m;
+      pack_a ? HWY_MAX(kBlockRows,
+                       kPackedABytes / HWY_MAX(row_bytes, size_t{1}) / kBlockRows * kBlockRows)
+             : g.m;
   const size_t packed_a_bytes = pack_a ? HWY_MIN(block_rows, g.m) * row_bytes : 0;
   const size_t panel_bytes = hwy::RoundUpTo(units * full_width * sizeof(uint32_t), 64);
   const size_t acc_bytes = kBlockRows * full_width * sizeof(Acc);
@@ -122,7 +128,8 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
       static_cast<uint8_t*>(g.scratch(packed_a_bytes + panel_bytes + acc_bytes + sums_bytes));
   uint32_t* HWY_RESTRICT panel = reinterpret_cast<uint32_t*>(packed_a + packed_a_bytes);
   Acc* HWY_RESTRICT acc = reinterpret_cast<Acc*>(packed_a + packed_a_bytes + panel_bytes);
-  int32_t* HWY_RESTRICT sums = reinterpret_cast<int32_t*>(packed_a + packed_a_bytes + panel_bytes + acc_bytes);
+  int32_t* HWY_RESTRICT sums =
+      reinterpret_cast<int32_t*>(packed_a + packed_a_bytes + panel_bytes + acc_bytes);
 
   for (size_t i0 = 0; i0 < g.m; i0 += block_rows) {
     const size_t rows = HWY_MIN(block_rows, g.m - i0);
@@ -134,7 +141,8 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
       const size_t cols = HWY_MIN(full_width, g.n - j);
       const size_t vecs = hwy::DivCeil(cols, lanes);
       const size_t width = vecs * lanes;
-      PackB<Kind>(g.b + j * g.b_col_stride, g.b_row_stride, g.b_col_stride, g.k, cols, width, panel);
+      PackB<Kind>(g.b + j * g.b_col_stride, g.b_row_stride, g.b_col_stride, g.k, cols, width,
+                  panel);
       if (kIsI8 && a_zero != 0) SumPanelColumns(panel, units, width, sums);
 
       for (size_t i = 0; i < rows; i += kBlockRows) {
@@ -147,8 +155,9 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
                 const hn::ScalableTag<int32_t> di32;
                 const auto zero = hn::Set(di32, a_zero);
                 for (size_t q = 0; q < width; q += lanes) {
-                  hn::Store(hn::Sub(hn::Load(di32, of_row + q), hn::Mul(zero, hn::Load(di32, sums + q))), di32,
-                            of_row + q);
+                  hn::Store(
+                      hn::Sub(hn::Load(di32, of_row + q), hn::Mul(zero, hn::Load(di32, sums + q))),
+                      di32, of_row + q);
                 }
               }
             }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the GEMM kernel is told: the operands, and what becomes of each finished sum (the epilogue). Plain data, no SIMD.
+// What the GEMM kernel is told: the operands, and what becomes of each finished sum (the epilogue).
+// Plain data, no SIMD.
 #ifndef HALFWAY_SIMD_GEMM_ARGS_H_
 #define HALFWAY_SIMD_GEMM_ARGS_H_
 
@@ -16,7 +17,8 @@ struct gemm_operands {
   const TB* b;
   std::size_t b_row_stride, b_col_stride;
   std::size_t m, n, k;
-  void* (*scratch)(std::size_t bytes);  // gives 64-byte aligned memory, valid until the kernel returns
+  void* (*scratch)(
+      std::size_t bytes);  // gives 64-byte aligned memory, valid until the kernel returns
 };
 
 // Where c lies: m x n.
@@ -47,7 +49,7 @@ struct requantize_epilogue {
   std::int32_t a_zero_point;
   const std::int32_t* bias;  // n values, or null: none
   const float* scale;
-  bool scale_per_column;     // n scales, else one
+  bool scale_per_column;  // n scales, else one
   std::int32_t c_zero_point;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of a finished row of sums: scaled, added, rounded once to the output's type, and written.
+// What becomes of a finished row of sums: scaled, added, rounded once to the output's type, and
+// written.
 
 #if defined(HALFWAY_SIMD_GEMM_EPILOGUE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_GEMM_EPILOGUE_INL_H_
@@ -24,8 +25,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 // The widest row that an epilogue gets: a panel's width, at most four vectors of 4-byte lanes.
 static constexpr size_t kMostColumns = 4 * hn::MaxLanes(hn::ScalableTag<float>());
 
-// Each FinishRow gets `n` sums of row `i`, columns [j, j + n); `sums` is readable up to a multiple of the lanes.
-// Where the columns of c are apart, the row is made in a buffer and its elements are moved one by one.
+// Each FinishRow gets `n` sums of row `i`, columns [j, j + n); `sums` is readable up to a multiple
+// of the lanes. Where the columns of c are apart, the row is made in a buffer and its elements are
+// moved one by one.
 
 template <class TC>
 HWY_INLINE void FinishRow(const detail::linear_epilogue<TC>& e, size_t i, size_t j, size_t n,
@@ -88,17 +90,22 @@ HWY_INLINE void FinishRow(const detail::requantize_epilogue<TC>& e, size_t i, si
     const size_t here = HWY_MIN(lanes, n - q);
     auto sum = hn::Load(di32, sums + q);
     if (e.bias != nullptr) sum = hn::Add(sum, hn::LoadN(di32, e.bias + j + q, here));
-    const auto scale = e.scale_per_column ? hn::LoadN(df, e.scale + j + q, here) : hn::Set(df, e.scale[0]);
+    const auto scale =
+        e.scale_per_column ? hn::LoadN(df, e.scale + j + q, here) : hn::Set(df, e.scale[0]);
     const auto v = hn::Mul(scale, hn::ConvertTo(df, sum));
     if constexpr (std::is_same_v<TC, float>) {
       hn::Store(v, df, real);
       for (size_t s = 0; s < here; ++s) c[(q + s) * e.out.col_stride] = real[s];
     } else {
-      // Rounded before the zero point is added, as ONNX defines it. The bounds of TC less the zero point are small integers.
-      const auto lowest = hn::Set(df, static_cast<float>((TC(-1) < TC(0) ? -128 : 0) - e.c_zero_point));
-      const auto highest = hn::Set(df, static_cast<float>((TC(-1) < TC(0) ? 127 : 255) - e.c_zero_point));
+      // Rounded before the zero point is added, as ONNX defines it. The bounds of TC less the zero
+      // point are small integers.
+      const auto lowest =
+          hn::Set(df, static_cast<float>((TC(-1) < TC(0) ? -128 : 0) - e.c_zero_point));
+      const auto highest =
+          hn::Set(df, static_cast<float>((TC(-1) < TC(0) ? 127 : 255) - e.c_zero_point));
       const auto bounded = hn::Min(hn::Max(hn::Round(v), lowest), highest);
-      hn::Store(hn::Add(hn::ConvertTo(di32, bounded), hn::Set(di32, e.c_zero_point)), di32, rounded);
+      hn::Store(hn::Add(hn::ConvertTo(di32, bounded), hn::Set(di32, e.c_zero_point)), di32,
+                rounded);
       for (size_t s = 0; s < here; ++s) c[(q + s) * e.out.col_stride] = static_cast<TC>(rounded[s]);
     }
   }

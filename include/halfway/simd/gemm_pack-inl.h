@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Brings the operands of GEMM into the layout that the tile reads: A as dense rows of units, B as panels of columns.
+// Brings the operands of GEMM into the layout that the tile reads: A as dense rows of units, B as
+// panels of columns.
 //
-// Both functions widen other formats to the kind's element type on the way and fill with zeros, which add nothing to a sum.
+// Both functions widen other formats to the kind's element type on the way and fill with zeros,
+// which add nothing to a sum.
 
 #if defined(HALFWAY_SIMD_GEMM_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_GEMM_PACK_INL_H_
@@ -23,8 +25,8 @@ namespace halfway {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// One element of any float format as float, by vector code: scalar conversions are templates outside this namespace and
-// must not be instantiated from here.
+// One element of any float format as float, by vector code: scalar conversions are templates
+// outside this namespace and must not be instantiated from here.
 template <class T>
 HWY_INLINE float LoadOneF32(const T* p) {
   const hn::CappedTag<float, 1> d1;
@@ -51,11 +53,11 @@ constexpr size_t PackedRowBytes(size_t k) {
   return hwy::RoundUpTo(k * (4 / Kind::kUnit), 64);
 }
 
-// Rows [0, rows) of `a` as dense rows of units, PackedRowBytes<Kind>(k) apart. `flip` (0 or 0x80) is applied to each byte of
-// int8 data: it makes a signed value unsigned by adding 128.
+// Rows [0, rows) of `a` as dense rows of units, PackedRowBytes<Kind>(k) apart. `flip` (0 or 0x80)
+// is applied to each byte of int8 data: it makes a signed value unsigned by adding 128.
 template <class Kind, class T>
-HWY_NOINLINE void PackA(const T* HWY_RESTRICT a, size_t row_stride, size_t col_stride, size_t rows, size_t k,
-                        uint8_t flip, uint8_t* HWY_RESTRICT packed) {
+HWY_NOINLINE void PackA(const T* HWY_RESTRICT a, size_t row_stride, size_t col_stride, size_t rows,
+                        size_t k, uint8_t flip, uint8_t* HWY_RESTRICT packed) {
   const size_t row_bytes = PackedRowBytes<Kind>(k);
   const size_t units = hwy::DivCeil(k, Kind::kUnit);
   if (units == 0) return;
@@ -89,16 +91,18 @@ HWY_NOINLINE void PackA(const T* HWY_RESTRICT a, size_t row_stride, size_t col_s
     }
     for (size_t u = 0; u < units; ++u) {
       const size_t first = u * Kind::kUnit;
-      to[u] = LoadUnit<Kind>(from + first * col_stride, col_stride, HWY_MIN(Kind::kUnit, k - first)) ^
-              (flip * 0x01010101u);
+      to[u] =
+          LoadUnit<Kind>(from + first * col_stride, col_stride, HWY_MIN(Kind::kUnit, k - first)) ^
+          (flip * 0x01010101u);
     }
   }
 }
 
-// Columns [0, cols) of `b` (k rows) as a panel: for each unit along k, `width` (a multiple of the lanes, >= cols) lanes.
+// Columns [0, cols) of `b` (k rows) as a panel: for each unit along k, `width` (a multiple of the
+// lanes, >= cols) lanes.
 template <class Kind, class T>
-HWY_NOINLINE void PackB(const T* HWY_RESTRICT b, size_t row_stride, size_t col_stride, size_t k, size_t cols,
-                        size_t width, uint32_t* HWY_RESTRICT panel) {
+HWY_NOINLINE void PackB(const T* HWY_RESTRICT b, size_t row_stride, size_t col_stride, size_t k,
+                        size_t cols, size_t width, uint32_t* HWY_RESTRICT panel) {
   const GemmD32 d32;
   const size_t lanes = hn::Lanes(d32);
   const size_t units = hwy::DivCeil(k, Kind::kUnit);
@@ -120,7 +124,8 @@ HWY_NOINLINE void PackB(const T* HWY_RESTRICT b, size_t row_stride, size_t col_s
           auto v = hn::Zero(d32);
           for (size_t i = 0; i < rows_here; ++i) {
             const Bits* HWY_RESTRICT p = reinterpret_cast<const Bits*>(row + i * row_stride + j);
-            const auto x = hn::PromoteTo(d32, here == lanes ? hn::LoadU(dn, p) : hn::LoadN(dn, p, here));
+            const auto x =
+                hn::PromoteTo(d32, here == lanes ? hn::LoadU(dn, p) : hn::LoadN(dn, p, here));
             v = hn::Or(v, hn::ShiftLeftSame(x, static_cast<int>(8 * sizeof(T) * i)));
           }
           hn::Store(v, d32, panel);
@@ -132,7 +137,8 @@ HWY_NOINLINE void PackB(const T* HWY_RESTRICT b, size_t row_stride, size_t col_s
 
   hwy::ZeroBytes(panel, units * width * sizeof(uint32_t));
   if (row_stride == 1) {  // columns lie side by side, as in the weights of y = x * W^T
-    constexpr size_t kBlock = 16;  // units: a block of the panel stays in L1 while its columns are written
+    constexpr size_t kBlock =
+        16;  // units: a block of the panel stays in L1 while its columns are written
     for (size_t u0 = 0; u0 < whole; u0 += kBlock) {
       const size_t count = HWY_MIN(kBlock, whole - u0);
       for (size_t j = 0; j < cols; ++j) {
@@ -144,7 +150,8 @@ HWY_NOINLINE void PackB(const T* HWY_RESTRICT b, size_t row_stride, size_t col_s
           for (size_t i = 0; i < count; i += step) {
             const size_t here = HWY_MIN(step, count - i);
             const auto v = here == step ? LoadF32(df, column + i) : LoadNF32(df, column + i, here);
-            hn::Store(hn::BitCast(hn::RebindToUnsigned<decltype(df)>(), v), hn::RebindToUnsigned<decltype(df)>(), unit + i);
+            hn::Store(hn::BitCast(hn::RebindToUnsigned<decltype(df)>(), v),
+                      hn::RebindToUnsigned<decltype(df)>(), unit + i);
           }
         } else {
           for (size_t i = 0; i < count; ++i) hwy::CopyBytes<4>(column + i * Kind::kUnit, unit + i);
@@ -171,14 +178,16 @@ HWY_NOINLINE void PackB(const T* HWY_RESTRICT b, size_t row_stride, size_t col_s
 }
 
 // sums[j] = sum over k of column j of an int8 panel: what a zero point of A is multiplied with.
-inline void SumPanelColumns(const uint32_t* HWY_RESTRICT panel, size_t units, size_t width, int32_t* HWY_RESTRICT sums) {
+inline void SumPanelColumns(const uint32_t* HWY_RESTRICT panel, size_t units, size_t width,
+                            int32_t* HWY_RESTRICT sums) {
   const GemmD32 d32;
   const hn::ScalableTag<int32_t> di32;
   const size_t lanes = hn::Lanes(d32);
   const auto ones = hn::Set(d32, 0x01010101u);
   for (size_t j = 0; j < width; j += lanes) {
     auto sum = hn::Zero(di32);
-    for (size_t u = 0; u < units; ++u) sum = GemmI8::MultiplyAdd(ones, hn::Load(d32, panel + u * width + j), sum);
+    for (size_t u = 0; u < units; ++u)
+      sum = GemmI8::MultiplyAdd(ones, hn::Load(d32, panel + u * width + j), sum);
     hn::Store(sum, di32, sums + j);
   }
 }
