@@ -52,7 +52,7 @@ function(halfway_apt_install package what)
   halfway_run_apt(code text install --no-install-recommends ${package})
   if(NOT code EQUAL 0)
     get_property(update_text GLOBAL PROPERTY halfway_apt_updated)
-    message(FATAL_ERROR "${what} is missing, and apt could not install the package ${package}. Once apt works:\n"
+    message(FATAL_ERROR "Missing: ${what}. apt could not install the package ${package}; once apt works:\n"
       "    apt-get update && apt-get install ${package}\n"
       "(HALFWAY_USE_APT=OFF takes the upstream release instead where there is one.)\n"
       "What apt said:\n${update_text}${text}")

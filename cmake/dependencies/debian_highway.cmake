@@ -26,8 +26,8 @@ function(halfway_build_debian_highway prefix result)
     set(${result} FALSE PARENT_SCOPE)
     return()
   elseif(NOT code EQUAL 0)
-    message(FATAL_ERROR "Google Highway is missing, and apt could not download the source package highway of a newer "
-      "Debian release. Once apt works, run the same command again; to see apt alone at work:\n"
+    message(FATAL_ERROR "Missing: Google Highway. apt could not download the source package highway of a newer Debian "
+      "release; once apt works, run the same command again, or first this one alone:\n"
       "    ${script} /tmp/highway\n"
       "What apt said:\n${text}")
   endif()

@@ -18,7 +18,8 @@ set(halfway_fashion_mnist_files
 # Sets <result> to whether the targets of find_package(<name>) exist now.
 function(halfway_obtain_upstream name result)
   # Read by the releases' own CMakeLists.txt, in this function's scope only.
-  set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)
+  set(CMAKE_POLICY_DEFAULT_CMP0077 NEW) # option() and set(CACHE) keep these values
+  set(CMAKE_POLICY_DEFAULT_CMP0126 NEW)
   set(CMAKE_COMPILE_WARNING_AS_ERROR OFF)
   set(BUILD_SHARED_LIBS OFF)
   set(BUILD_TESTING OFF)
@@ -38,10 +39,10 @@ function(halfway_obtain_upstream name result)
     FetchContent_MakeAvailable(hwy)
     add_library(hwy::hwy ALIAS hwy)
   elseif(name STREQUAL "GTest")
-    FetchContent_Declare(GTest SYSTEM
+    FetchContent_Declare(googletest SYSTEM # named `gtest`, it would clash with a variable of its own
       URL https://github.com/google/googletest/archive/refs/tags/release-1.12.1.tar.gz
       URL_HASH SHA256=81964fe578e9bd7c94dfdb09c8e4d6e6759e19967e397dbea48d1c10e45d0df2)
-    FetchContent_MakeAvailable(GTest)
+    FetchContent_MakeAvailable(googletest)
   elseif(name STREQUAL "benchmark")
     FetchContent_Declare(benchmark SYSTEM
       URL https://github.com/google/benchmark/archive/refs/tags/v1.9.1.tar.gz
