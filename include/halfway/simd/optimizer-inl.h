@@ -12,6 +12,7 @@
 
 #include <cstddef>
 
+#include "halfway/simd/fma-inl.h"
 #include "halfway/simd/load_store-inl.h"
 #include "halfway/simd/optimizer_args.h"
 #include "hwy/highway.h"
@@ -46,22 +47,21 @@ struct FirstLanes {
   }
 };
 
-// Products and sums are written as explicit fused multiply-adds, so that every target which has
-// them gives the same bits whatever the compiler would contract.
+// Each sum is a fused multiply-add, so every target gives the same bits. A product that stands
+// alone is an operand of one, where no compiler can contract it.
 
 template <class Model, class DF, class Part>
 HWY_INLINE void SgdStep(DF df, Part part, const SgdArgs<Model>& a, size_t i) {
   const auto w = part.Load(df, a.weights + i);
-  const auto g = hn::MulAdd(hn::Set(df, a.weight_decay), w, part.Load(df, a.gradient + i));
+  const auto g = Fma(hn::Set(df, a.weight_decay), w, part.Load(df, a.gradient + i));
   auto direction = g;
   if (a.momentum != nullptr) {
     const auto decayed = hn::Mul(hn::Set(df, a.gradient_share), g);
-    const auto b =
-        hn::MulAdd(hn::Set(df, a.momentum_share), part.Load(df, a.momentum + i), decayed);
+    const auto b = Fma(hn::Set(df, a.momentum_share), part.Load(df, a.momentum + i), decayed);
     part.Store(b, df, a.momentum + i);
-    direction = a.nesterov ? hn::MulAdd(hn::Set(df, a.nesterov_share), b, g) : b;
+    direction = a.nesterov ? Fma(hn::Set(df, a.nesterov_share), b, g) : b;
   }
-  const auto updated = hn::NegMulAdd(hn::Set(df, a.learning_rate), direction, w);
+  const auto updated = NegFma(hn::Set(df, a.learning_rate), direction, w);
   part.Store(updated, df, a.weights + i);
   if (a.model != nullptr) part.Store(updated, df, a.model + i);
 }
@@ -69,19 +69,18 @@ HWY_INLINE void SgdStep(DF df, Part part, const SgdArgs<Model>& a, size_t i) {
 template <class Model, class DF, class Part>
 HWY_INLINE void AdamStep(DF df, Part part, const AdamArgs<Model>& a, size_t i) {
   const auto w = part.Load(df, a.weights + i);
-  const auto g = hn::MulAdd(hn::Set(df, a.l2), w, part.Load(df, a.gradient + i));
-  const auto m = hn::MulAdd(hn::Set(df, a.beta1), part.Load(df, a.first + i),
-                            hn::Mul(hn::Set(df, a.one_minus_beta1), g));
+  const auto g = Fma(hn::Set(df, a.l2), w, part.Load(df, a.gradient + i));
+  const auto m = Fma(hn::Set(df, a.beta1), part.Load(df, a.first + i),
+                     hn::Mul(hn::Set(df, a.one_minus_beta1), g));
   const auto scaled_g = hn::Mul(hn::Set(df, a.one_minus_beta2), g);
-  const auto v =
-      hn::MulAdd(scaled_g, g, hn::Mul(hn::Set(df, a.beta2), part.Load(df, a.second + i)));
+  const auto v = Fma(scaled_g, g, hn::Mul(hn::Set(df, a.beta2), part.Load(df, a.second + i)));
   part.Store(m, df, a.first + i);
   part.Store(v, df, a.second + i);
   const auto denominator =
-      hn::MulAdd(hn::Sqrt(v), hn::Set(df, a.inverse_root_correction), hn::Set(df, a.epsilon));
+      Fma(hn::Sqrt(v), hn::Set(df, a.inverse_root_correction), hn::Set(df, a.epsilon));
   const auto ratio = hn::Div(m, denominator);
-  const auto shrunk = hn::NegMulAdd(hn::Set(df, a.decoupled_decay), w, w);
-  const auto updated = hn::NegMulAdd(hn::Set(df, a.step_size), ratio, shrunk);
+  const auto shrunk = NegFma(hn::Set(df, a.decoupled_decay), w, w);
+  const auto updated = NegFma(hn::Set(df, a.step_size), ratio, shrunk);
   part.Store(updated, df, a.weights + i);
   if (a.model != nullptr) part.Store(updated, df, a.model + i);
 }

@@ -24,6 +24,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -121,7 +122,7 @@ inline void check_loss_scaler_options(const loss_scaler_options& o) {
   require(o.initial_scale >= o.min_scale && o.initial_scale <= o.max_scale, "initial_scale",
           o.initial_scale,
           concat("within [min_scale, max_scale] = [", o.min_scale, ", ", o.max_scale, "]"));
-  require(o.growth_factor > 1 && o.growth_factor <= 0x1p126f, "growth_factor", o.growth_factor,
+  require(o.growth_factor > 1 && std::isfinite(o.growth_factor), "growth_factor", o.growth_factor,
           "above 1 and finite");
   require(o.backoff_factor > 0 && o.backoff_factor < 1, "backoff_factor", o.backoff_factor,
           "above 0 and below 1");
