@@ -32,6 +32,16 @@ namespace halfway::testing {
 namespace {
 
 constexpr std::uint32_t float_infinity = 0x7F800000u;
+
+// Not inlined: a call in each of the many loops below keeps this file's compile time down.
+template <class T, class Number>
+[[gnu::noinline]] std::uint32_t convert(Number x) {
+  return T(x).bits();
+}
+template <class T, class Number>
+[[gnu::noinline]] std::uint32_t convert_saturating(Number x) {
+  return saturate_cast<T>(x).bits();
+}
 constexpr std::uint64_t all_floats = 1ull << 32;
 
 /// Calls f(first, last) for pieces of [0, count) on every core; f returns the number of failures it
@@ -195,8 +205,8 @@ template <class T, class Number>
 void check_both_signs(differences& d, Number x) {
   using R = reference<T>;
   for (const Number y : {x, static_cast<Number>(-x)}) {
-    d.check(T(y).bits(), R::encode(y), static_cast<long double>(y));
-    d.check(saturate_cast<T>(y).bits(), R::encode(y, true), static_cast<long double>(y));
+    d.check(convert<T>(y), R::encode(y), static_cast<long double>(y));
+    d.check(convert_saturating<T>(y), R::encode(y, true), static_cast<long double>(y));
   }
 }
 
@@ -264,8 +274,8 @@ template <class T, class Int>
 void check_integer(differences& d, Int value) {
   static_assert(std::numeric_limits<long double>::digits >= 64);
   const auto exact = static_cast<long double>(value);
-  d.check(T(value).bits(), reference<T>::encode(exact), exact);
-  d.check(saturate_cast<T>(value).bits(), reference<T>::encode(exact, true), exact);
+  d.check(convert<T>(value), reference<T>::encode(exact), exact);
+  d.check(convert_saturating<T>(value), reference<T>::encode(exact, true), exact);
 }
 
 TYPED_TEST(EncodeFormat, IntegersAroundEveryBoundary) {
@@ -309,16 +319,16 @@ TYPED_TEST(EncodeFormat, NanKeepsWhatItCan) {
     for (int bit = 0; bit < 52; ++bit) {  // 51 payload bits below the quiet bit
       const auto x =
           std::bit_cast<double>((negative ? 1ull << 63 : 0) | 0x7FF0000000000000ull | 1ull << bit);
-      d.check(TypeParam(x).bits(), R::encode_nan(negative, 1ull << bit << 13), bit);
-      d.check(saturate_cast<TypeParam>(x).bits(), R::encode_nan(negative, 1ull << bit << 13), bit);
+      d.check(convert<TypeParam>(x), R::encode_nan(negative, 1ull << bit << 13), bit);
+      d.check(convert_saturating<TypeParam>(x), R::encode_nan(negative, 1ull << bit << 13), bit);
     }
     for (int bit = 0; bit < 23; ++bit) {
       const auto x = std::bit_cast<float>((negative ? 1u << 31 : 0u) | float_infinity | 1u << bit);
-      d.check(TypeParam(x).bits(), R::encode_nan(negative, 1ull << bit << 42), bit);
-      d.check(saturate_cast<TypeParam>(x).bits(), R::encode_nan(negative, 1ull << bit << 42), bit);
+      d.check(convert<TypeParam>(x), R::encode_nan(negative, 1ull << bit << 42), bit);
+      d.check(convert_saturating<TypeParam>(x), R::encode_nan(negative, 1ull << bit << 42), bit);
     }
     const long double n = std::numeric_limits<long double>::quiet_NaN();
-    d.check(TypeParam(negative ? -n : n).bits(), R::encode_nan(negative, 0), n);
+    d.check(convert<TypeParam>(negative ? -n : n), R::encode_nan(negative, 0), n);
   }
 }
 
@@ -334,9 +344,9 @@ TYPED_TEST(EncodeFormat, EveryPatternOutAndBack) {
     if (!std::isnan(expected)) {
       d.check(std::bit_cast<std::uint64_t>(wide), std::bit_cast<std::uint64_t>(expected),
               bits);  // -0 too
-      d.check(TypeParam(f).bits(), bits, bits);
-      d.check(TypeParam(wide).bits(), bits, bits);
-      d.check(TypeParam(static_cast<long double>(wide)).bits(), bits, bits);
+      d.check(convert<TypeParam>(f), bits, bits);
+      d.check(convert<TypeParam>(wide), bits, bits);
+      d.check(convert<TypeParam>(static_cast<long double>(wide)), bits, bits);
       continue;
     }
     // A NaN: quiet; with sign and payload where the format has them.
@@ -347,7 +357,7 @@ TYPED_TEST(EncodeFormat, EveryPatternOutAndBack) {
         R::f.special == specials::ieee ? bits % quiet << (23 - R::f.mantissa_bits) : 0u;
     d.check(pattern, (negative ? 1u << 31 : 0u) | 0x7FC00000u | payload, bits);
     d.check(std::isnan(wide), true, bits);
-    d.check(TypeParam(f).bits(), R::f.special == specials::ieee ? bits | quiet : bits, bits);
+    d.check(convert<TypeParam>(f), R::f.special == specials::ieee ? bits | quiet : bits, bits);
   }
 }
 
@@ -364,9 +374,9 @@ TYPED_TEST(EncodeFormat, IgnoresTheFloatingPointEnvironment) {
   const std::vector<double> doubles(inputs.begin(), inputs.end());
   const std::vector<long double> long_doubles(inputs.begin(), inputs.end());
   const auto run = [&](std::vector<std::uint32_t>& out) {
-    for (const float x : inputs) out.push_back(TypeParam(x).bits());
-    for (const double x : doubles) out.push_back(TypeParam(x).bits());
-    for (const long double x : long_doubles) out.push_back(TypeParam(x).bits());
+    for (const float x : inputs) out.push_back(convert<TypeParam>(x));
+    for (const double x : doubles) out.push_back(convert<TypeParam>(x));
+    for (const long double x : long_doubles) out.push_back(convert<TypeParam>(x));
     for (std::uint32_t b = 0; b < R::patterns; ++b) {
       out.push_back(std::bit_cast<std::uint32_t>(
           static_cast<float>(TypeParam::from_bits(static_cast<storage>(b)))));

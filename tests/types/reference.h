@@ -91,16 +91,12 @@ class differences {
                           << " for " << std::setprecision(21) << input_;
     EXPECT_NE(checks_, 0u) << "nothing was checked";
   }
-  void check(std::uint64_t got, std::uint64_t expected, long double input) {
+  [[gnu::noinline]] void check(std::uint64_t got, std::uint64_t expected, long double input) {
     ++checks_;
-    if (got != expected) add(got, expected, input);
+    if (got != expected && count_++ == 0) got_ = got, expected_ = expected, input_ = input;
   }
 
  private:
-  void add(std::uint64_t got, std::uint64_t expected, long double input) {
-    if (count_++ == 0) got_ = got, expected_ = expected, input_ = input;
-  }
-
   std::uint64_t checks_ = 0;
   std::uint64_t count_ = 0;
   std::uint64_t got_ = 0;
@@ -205,7 +201,7 @@ struct reference {
   /// Bits for x, which is not NaN. `Number` must hold the midpoints exactly: float, double and long
   /// double do.
   template <class Number>
-  static std::uint32_t encode(Number x, bool saturate = false) {
+  [[gnu::noinline]] static std::uint32_t encode(Number x, bool saturate = false) {
     const bool negative = std::signbit(x);
     if (!has_zero && (negative || x == 0)) return saturate ? 0 : codes - 1;
     const std::uint32_t code = nearest_code(negative ? -x : x);

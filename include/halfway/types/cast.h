@@ -23,31 +23,27 @@
 
 namespace halfway {
 
-template <class T>
-inline constexpr bool is_small_int_v = false;
-template <int Bits, bool Signed>
-inline constexpr bool is_small_int_v<small_int<Bits, Signed>> = true;
-
 namespace detail {
 
 /// A minifloat as the float it stands for, a storage integer as int, anything else as it is: all
 /// exact.
 template <class T>
 constexpr auto widen(T x) {
-  if constexpr (is_minifloat_v<T>)
+  if constexpr (is_minifloat_v<T>) {
     return static_cast<float>(x);
-  else if constexpr (is_small_int_v<T>)
+  } else if constexpr (is_small_int_v<T>) {
     return static_cast<int>(x);
-  else
+  } else {
     return x;
+  }
 }
 
 template <class To, overflow Overflow, class Rounding, class From>
 constexpr To cast(From x, Rounding rounding) {
   if constexpr (std::same_as<To, From>) {
     if constexpr (Overflow == overflow::saturate && is_minifloat_v<To>) {
-      if (isinf(x))
-        return signbit(x) ? std::numeric_limits<To>::lowest() : std::numeric_limits<To>::max();
+      using Limits = std::numeric_limits<To>;
+      if (isinf(x)) return signbit(x) ? Limits::lowest() : Limits::max();
     }
     return x;
   } else if constexpr (is_minifloat_v<To>) {

@@ -2,8 +2,9 @@
 // Bit patterns of a small format from a number with one rounding, and the exact float from a bit
 // pattern.
 //
-//   static_assert(halfway::detail::encode<halfway::formats::float16, halfway::overflow::ieee>(1.0f)
-//   == 0x3C00); static_assert(halfway::detail::decode<halfway::formats::float16>(0x3C00) == 1.0f);
+//   constexpr auto bits = halfway::detail::encode<halfway::formats::float16,
+//                                                 halfway::overflow::ieee>(1.0f);
+//   static_assert(bits == 0x3C00 && halfway::detail::decode<halfway::formats::float16>(bits) == 1);
 //
 // Everything is integer arithmetic on bit patterns, but for one exact subtraction of normal numbers
 // in decode, so results do not depend on the rounding mode, flush-to-zero or denormals-are-zero

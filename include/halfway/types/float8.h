@@ -2,9 +2,8 @@
 // The 8-bit floats: OFP8's e4m3fn and e5m2, their fnuz variants, and the scale format e8m0 of the
 // microscaling formats.
 //
-//   halfway::float8_e4m3fn x(0.1f);                                  // 1/10 in 3 mantissa bits
-//   auto clipped = halfway::saturate_cast<halfway::float8_e4m3fn>(1e6f);   // 448; needs
-//   types/cast.h
+//   halfway::float8_e4m3fn x(0.1f);
+//   auto y = halfway::saturate_cast<halfway::float8_e4m3fn>(1e6f);   // 448; see types/cast.h
 //
 //   format    largest    smallest normal    smallest    infinity    NaN
 //   e4m3fn    448        2^-6               2^-9        no          0x7F, 0xFF

@@ -2,26 +2,26 @@
 // One template for every small float: a bit pattern with conversions that round once, arithmetic
 // through float, comparisons.
 //
-//   constexpr auto x = halfway::minifloat<halfway::formats::float16>(0.1);   // nearest half, ties
-//   to even static_assert(x.bits() == 0x2E66 && x * 2.0f > 0.19f);                   // with a
-//   float: plain float arithmetic
+//   constexpr auto x = halfway::minifloat<halfway::formats::float16>(0.1);  // nearest, ties to
+//   even static_assert(x.bits() == 0x2E66); float y = x * 2.0f; // float arithmetic
 //
 // The conversion policy, for every format:
+//
 // - From float, double, long double and integers: one rounding, to nearest, ties to even. In e8m0,
-// whose significand has one
-//   digit, a tie goes to the larger power of two (IEEE 754-2019, 4.3.1; ml_dtypes agrees).
+//   whose significand has one digit, a tie goes to the larger power of two (IEEE 754-2019, 4.3.1;
+//   ml_dtypes does the same).
 // - Past the largest finite value: infinity; NaN where the format has none (e4m3fn, fnuz, e8m0);
-// the largest finite value where
-//   it has neither (fp6, fp4). `saturate_cast` in types/cast.h gives the largest finite value in
-//   all of them.
-// - NaN: the sign is kept, the quiet bit set, the top payload bits kept (what F16C and AArch64 do);
-// one code in e4m3fn (with
-//   sign), fnuz and e8m0; in fp6 and fp4, which have no NaN, the positive largest value, as
-//   NVIDIA's conversions define.
-// - -0 stays -0, except in fnuz, where it is +0. e8m0 has no zero and no sign: zero and negative
-// values become NaN, and
-//   2^-127 with `saturate_cast` (both as in ml_dtypes); positive values below 2^-127 become 2^-127.
-// - To float: exact; a NaN is made quiet and keeps its payload.
+//   the largest finite value where it has neither (fp6, fp4). These are the results of ml_dtypes,
+//   PyTorch and ONNX without `saturate`. `saturate_cast` in types/cast.h gives the largest finite
+//   value in all of them.
+// - NaN: the sign is kept, the quiet bit set, the top payload bits kept (as F16C and AArch64 do).
+//   e4m3fn has one NaN of each sign, fnuz and e8m0 have one. fp6 and fp4 have none: the result is
+//   the positive largest value, as ONNX's Cast and NVIDIA's cvt.satfinite define it. (MX leaves it
+//   open. ml_dtypes gives -0, which hides that something went wrong.)
+// - -0 stays -0, except in fnuz, where it becomes +0.
+// - e8m0 has no zero and no sign: zero and negative values become NaN, or 2^-127 with
+//   `saturate_cast` (both as in ml_dtypes). Positive values below 2^-127 become 2^-127.
+// - To float: exact. A NaN comes out quiet, with its payload; that of fnuz positive.
 
 #ifndef HALFWAY_TYPES_MINIFLOAT_H_
 #define HALFWAY_TYPES_MINIFLOAT_H_
@@ -47,10 +47,18 @@ inline constexpr bool is_minifloat_v = false;
 template <class Format>
 inline constexpr bool is_minifloat_v<minifloat<Format>> = true;
 
-/// float, double, long double, the integers and bool.
+/// float, double, long double.
 template <class T>
-concept builtin_number = std::integral<T> || std::same_as<T, float> || std::same_as<T, double> ||
-    std::same_as<T, long double>;
+concept builtin_float =
+    std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, long double>;
+
+/// The above, the integers and bool.
+template <class T>
+concept builtin_number = std::integral<T> || builtin_float<T>;
+
+/// What a minifloat can be converted from, or computed with, by name.
+template <class T>
+concept any_number = builtin_number<T> || is_minifloat_v<T>;
 
 /// A number in `Format`. Trivially copyable, as large as `Format::storage`; value-initialized it is
 /// pattern 0.
@@ -73,8 +81,7 @@ class minifloat {
       : bits_(static_cast<storage>(detail::encode<Format, overflow::ieee>(value))) {}
 
   template <class Other>
-  requires(!std::same_as<Other, Format>) constexpr explicit minifloat(minifloat<Other> value)
-      : minifloat(static_cast<float>(value)) {}
+  constexpr explicit minifloat(minifloat<Other> value) : minifloat(static_cast<float>(value)) {}
 
   /// The value with this bit pattern, right-aligned; bits above the format's are dropped.
   static constexpr minifloat from_bits(storage bits) {
@@ -119,20 +126,20 @@ class minifloat {
 
   /// With another number: computed in float, or in double or long double where `b` is one, then
   /// rounded to this format.
-  template <class T>
-  requires(builtin_number<T> || is_minifloat_v<T>) constexpr minifloat& operator+=(T b) {
+  template <any_number T>
+  constexpr minifloat& operator+=(T b) {
     return *this = minifloat(static_cast<float>(*this) + operand(b));
   }
-  template <class T>
-  requires(builtin_number<T> || is_minifloat_v<T>) constexpr minifloat& operator-=(T b) {
+  template <any_number T>
+  constexpr minifloat& operator-=(T b) {
     return *this = minifloat(static_cast<float>(*this) - operand(b));
   }
-  template <class T>
-  requires(builtin_number<T> || is_minifloat_v<T>) constexpr minifloat& operator*=(T b) {
+  template <any_number T>
+  constexpr minifloat& operator*=(T b) {
     return *this = minifloat(static_cast<float>(*this) * operand(b));
   }
-  template <class T>
-  requires(builtin_number<T> || is_minifloat_v<T>) constexpr minifloat& operator/=(T b) {
+  template <any_number T>
+  constexpr minifloat& operator/=(T b) {
     return *this = minifloat(static_cast<float>(*this) / operand(b));
   }
 
@@ -161,10 +168,11 @@ class minifloat {
   /// double and long double as they are; anything else as float, as in the built-in float + int.
   template <class T>
   static constexpr auto operand(T b) {
-    if constexpr (std::floating_point<T>)
+    if constexpr (builtin_float<T>) {
       return b;
-    else
+    } else {
       return static_cast<float>(b);
+    }
   }
 
   storage bits_{};

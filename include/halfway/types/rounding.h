@@ -17,8 +17,7 @@ namespace halfway {
 /// What a conversion gives for a value past the largest finite one (after rounding), and for an
 /// infinity.
 enum class overflow {
-  ieee,  ///< infinity; NaN where the format has no infinity; the largest finite value where it has
-         ///< neither
+  ieee,      ///< infinity; NaN without infinity; the largest finite value with neither
   saturate,  ///< the largest finite value, with the sign
 };
 

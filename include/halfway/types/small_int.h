@@ -2,8 +2,8 @@
 // Storage integers of 8 bits and fewer that round and saturate when made from a wider number, and
 // never wrap.
 //
-//   static_assert(halfway::small_int<8, true>(200) == 127 && halfway::small_int<8, true>(-2.5f) ==
-//   -2);
+//   static_assert(halfway::small_int<8, true>(200) == 127);
+//   static_assert(halfway::small_int<8, true>(-2.5f) == -2);
 //
 // Arithmetic happens in int, to which they convert implicitly; making one again is explicit and
 // saturates.
@@ -42,18 +42,14 @@ class small_int {
   constexpr explicit small_int(T value) : value_(clamp(value)) {}
 
   /// Nearest integer, ties to even, saturating; infinities saturate, NaN becomes 0.
-  template <class T>
-  requires(std::same_as<T, float> || std::same_as<T, double> ||
-           std::same_as<T, long double>) constexpr explicit small_int(T value)
-      : value_(round(value)) {}
+  template <builtin_float T>
+  constexpr explicit small_int(T value) : value_(round(value)) {}
 
   template <class Format>
   constexpr explicit small_int(minifloat<Format> value) : small_int(static_cast<float>(value)) {}
 
   template <int OtherBits, bool OtherSigned>
-  requires(OtherBits != Bits ||
-           OtherSigned !=
-               Signed) constexpr explicit small_int(small_int<OtherBits, OtherSigned> value)
+  constexpr explicit small_int(small_int<OtherBits, OtherSigned> value)
       : small_int(static_cast<int>(value)) {}
 
   /// The value whose two's complement pattern is in the low bits; higher bits are dropped.
@@ -78,12 +74,11 @@ class small_int {
     if constexpr (std::same_as<T, bool>) {
       return clamp(static_cast<int>(value));
     } else {
-      if (value > T{0} &&
-          static_cast<std::make_unsigned_t<T>>(value) > static_cast<unsigned>(max_value))
+      if (value > T{0} && static_cast<std::make_unsigned_t<T>>(value) > unsigned{max_value}) {
         return storage{max_value};
+      }
       if constexpr (std::is_signed_v<T>) {
-        if (value < T{0} && static_cast<std::common_type_t<T, int>>(value) < lowest_value)
-          return static_cast<storage>(lowest_value);
+        if (value < lowest_value) return static_cast<storage>(lowest_value);
       }
       return static_cast<storage>(value);
     }
@@ -91,19 +86,25 @@ class small_int {
 
   template <class T>
   static constexpr storage round(T value) {
-    if (!(value > static_cast<T>(lowest_value)))
-      return value != value ? storage{0} : static_cast<storage>(lowest_value);
+    if (value != value) return 0;
+    if (!(value > static_cast<T>(lowest_value))) return static_cast<storage>(lowest_value);
     if (!(value < static_cast<T>(max_value))) return storage{max_value};
     int whole = static_cast<int>(value);           // towards zero, in range
     const T rest = value - static_cast<T>(whole);  // exact
+    const T tie = T(0.5);
     const bool odd = (whole & 1) != 0;
-    if (rest > T(0.5) || (odd && rest == T(0.5))) ++whole;
-    if (rest < T(-0.5) || (odd && rest == T(-0.5))) --whole;
+    if (rest > tie || (odd && rest == tie)) ++whole;
+    if (rest < -tie || (odd && rest == -tie)) --whole;
     return static_cast<storage>(whole);
   }
 
   storage value_{};
 };
+
+template <class T>
+inline constexpr bool is_small_int_v = false;
+template <int Bits, bool Signed>
+inline constexpr bool is_small_int_v<small_int<Bits, Signed>> = true;
 
 }  // namespace halfway
 
