@@ -37,16 +37,18 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
 
-// One instruction each, where arithmetic on the pattern takes three.
-HWY_INLINE hn::Mask512<float> IsSubnormal(hn::Vec512<float> v) {
-  return hn::Mask512<float>{_mm512_fpclass_ps_mask(v.raw, 0x20)};
+// An unsigned number below 2^24 where v is subnormal, and not where it is zero; also for the
+// smallest normal number, which does no harm. (Comparisons, and even the instruction that
+// classifies numbers, take subnormals for zero if the control register says so.)
+template <class DF>
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> SubnormalKey(DF /*df*/, hn::VFromD<DF> v) {
+  const hn::RebindToUnsigned<DF> du;
+  const auto bits = hn::BitCast(du, v);
+  return hn::Add(hn::Add(bits, bits), hn::Set(du, ~uint32_t{1}));  // twice the magnitude, minus 2
 }
-HWY_INLINE hn::Mask256<float> IsSubnormal(hn::Vec256<float> v) {
-  return hn::Mask256<float>{_mm256_fpclass_ps_mask(v.raw, 0x20)};
-}
-template <size_t N>
-HWY_INLINE hn::Mask128<float, N> IsSubnormal(hn::Vec128<float, N> v) {
-  return hn::Mask128<float, N>{_mm_fpclass_ps_mask(v.raw, 0x20)};
+template <class DU>
+HWY_INLINE bool NoneSubnormal(DU du, hn::VFromD<DU> key) {
+  return hn::AllFalse(du, hn::Eq(hn::And(key, hn::Set(du, 0xFF000000u)), hn::Zero(du)));
 }
 
 #endif  // HALFWAY_SIMD_NATIVE_BF16_CONVERSION
@@ -76,8 +78,10 @@ HWY_INLINE hn::VFromD<hn::Rebind<uint16_t, DF>> EncodeBF16(DF df, hn::VFromD<DF>
   if constexpr (kOverflow == overflow::saturate) v = SaturateToBF16(df, v);
 #if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
   const hn::Rebind<hwy::bfloat16_t, DF> dbf16;
-  if (HWY_LIKELY(hn::AllFalse(df, IsSubnormal(v))))
+  const hn::RebindToUnsigned<DF> du;
+  if (HWY_LIKELY(NoneSubnormal(du, SubnormalKey(df, v)))) {
     return hn::BitCast(du16, hn::DemoteTo(dbf16, v));
+  }
 #endif
   return hn::TruncateTo(du16, hn::ShiftRight<16>(RoundToBF16(df, v)));
 }
@@ -93,7 +97,9 @@ HWY_INLINE hn::VFromD<hn::Repartition<uint16_t, DF>> EncodeBF16x2(DF df, hn::VFr
   }
 #if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
   const hn::Repartition<hwy::bfloat16_t, DF> dbf16;
-  if (HWY_LIKELY(hn::AllFalse(df, hn::Or(IsSubnormal(low), IsSubnormal(high))))) {
+  const hn::RebindToUnsigned<DF> du;
+  const auto key = hn::Min(SubnormalKey(df, low), SubnormalKey(df, high));
+  if (HWY_LIKELY(NoneSubnormal(du, key))) {
     return hn::BitCast(du16, hn::OrderedDemote2To(dbf16, low, high));
   }
 #endif

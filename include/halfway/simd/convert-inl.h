@@ -48,17 +48,16 @@ void ConvertKernel(const typename Config::From* from, typename Config::To* to, s
                         HWY_ATTR { return QuietF32<To, From>(df, LoadF32(df, from + i)); };
 
   size_t i = 0;
-  for (; n - i >= 4 * lanes; i += 4 * lanes) {
-    const auto v0 = load(i);
-    const auto v1 = load(i + lanes);
-    const auto v2 = load(i + 2 * lanes);
-    const auto v3 = load(i + 3 * lanes);
-    Store4F32<kOverflow>(v0, v1, v2, v3, df, to + i);
+  const size_t pairs = n - n % (2 * lanes);
+  for (; i < pairs; i += 2 * lanes) {
+    const auto low = load(i);
+    const auto high = load(i + lanes);
+    Store2F32<kOverflow>(low, high, df, to + i);
   }
-  for (; n - i >= lanes; i += lanes) StoreF32<kOverflow>(load(i), df, to + i);
-  if (i != n) {
-    const auto v = QuietF32<To, From>(df, LoadNF32(df, from + i, n - i));
-    StoreNF32<kOverflow>(v, df, to + i, n - i);
+  for (; i < n; i += lanes) {
+    const size_t here = HWY_MIN(lanes, n - i);
+    const auto v = QuietF32<To, From>(df, LoadNF32(df, from + i, here));
+    StoreNF32<kOverflow>(v, df, to + i, here);
   }
 }
 

@@ -34,6 +34,7 @@
 #include "halfway/simd/float16-inl.h"
 #include "halfway/simd/minifloat-inl.h"
 #include "halfway/simd/storage.h"
+#include "halfway/types/bfloat16.h"
 #include "halfway/types/encode.h"
 #include "halfway/types/rounding.h"
 #include "hwy/highway.h"
@@ -198,25 +199,19 @@ HWY_INLINE void StoreNF32(hn::VFromD<DF> v, DF df, T* p, size_t n) {
   hn::StoreN(EncodeF32<T, kOverflow>(df, v), dr, reinterpret_cast<detail::raw_of<T>*>(p), n);
 }
 
-// Four vectors to consecutive elements: packs before it stores.
+// Two vectors to consecutive elements: packs both at once where that is faster.
 template <overflow kOverflow = overflow::ieee, class DF, class T>
-HWY_INLINE void Store4F32(hn::VFromD<DF> v0, hn::VFromD<DF> v1, hn::VFromD<DF> v2,
-                          hn::VFromD<DF> v3, DF df, T* p) {
-  const size_t lanes = hn::Lanes(df);
+HWY_INLINE void Store2F32(hn::VFromD<DF> low, hn::VFromD<DF> high, DF df, T* p) {
 #if HWY_TARGET != HWY_SCALAR
   if constexpr (IsFormat<T>(formats::bfloat16{})) {
     const hn::Repartition<uint16_t, DF> du16;
-    const auto low = EncodeBF16x2<kOverflow>(df, v0, v1);
-    const auto high = EncodeBF16x2<kOverflow>(df, v2, v3);
-    hn::StoreU(low, du16, reinterpret_cast<uint16_t*>(p));
-    hn::StoreU(high, du16, reinterpret_cast<uint16_t*>(p) + 2 * lanes);
+    const auto codes = EncodeBF16x2<kOverflow>(df, low, high);
+    hn::StoreU(codes, du16, reinterpret_cast<uint16_t*>(p));
     return;
   }
 #endif
-  StoreF32<kOverflow>(v0, df, p);
-  StoreF32<kOverflow>(v1, df, p + lanes);
-  StoreF32<kOverflow>(v2, df, p + 2 * lanes);
-  StoreF32<kOverflow>(v3, df, p + 3 * lanes);
+  StoreF32<kOverflow>(low, df, p);
+  StoreF32<kOverflow>(high, df, p + hn::Lanes(df));
 }
 
 }  // namespace HWY_NAMESPACE
