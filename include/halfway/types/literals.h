@@ -24,6 +24,10 @@
 namespace halfway {
 namespace detail {
 
+// Not constexpr, so that a call ends the constant evaluation and the compiler shows the reason. (A
+// throw would do so too, but not under -fno-exceptions.)
+inline void reject_literal(const char* /*reason*/) {}
+
 template <class T>
 consteval T parse_literal(std::string_view text) {
   using Format = typename T::format;
@@ -32,17 +36,19 @@ consteval T parse_literal(std::string_view text) {
   if (hex) text.remove_prefix(2);
   const parsed_number number = parse_number(text, hex ? 16 : 10, true, '\'');
   if (number.length != text.size())
-    throw "halfway: a binary integer is not a floating-point literal";
+    reject_literal("halfway: a binary integer is not a floating-point literal");
   if (!hex && text.size() > 1 && text[0] == '0' && text.find_first_of(".eE") == text.npos) {
-    throw "halfway: octal digits are ambiguous here; write them without the leading 0";
+    reject_literal("halfway: octal digits are ambiguous here; write them without the leading 0");
   }
   if (number.value.is_zero()) {
-    if (!L::has_zero) throw "halfway: this format has no zero";
+    if (!L::has_zero) reject_literal("halfway: this format has no zero");
     return T();
   }
   const std::uint64_t magnitude = scaled_magnitude<Format>(number.value);
-  if (magnitude > L::max_finite) throw "halfway: the literal is past the largest finite value";
-  if (L::has_zero && magnitude == 0) throw "halfway: the literal is not zero and would become zero";
+  if (magnitude > L::max_finite)
+    reject_literal("halfway: the literal is past the largest finite value");
+  if (L::has_zero && magnitude == 0)
+    reject_literal("halfway: the literal is not zero and would become zero");
   return T::from_bits(static_cast<typename T::storage>(magnitude));
 }
 
