@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything but interop/, whose headers need other libraries.
+//
+//   #include <halfway/halfway.h>
+//
+// A file that needs one operation compiles no faster with its header alone (the kernels are what
+// takes time, and those that are not called are not instantiated), but says more of what it uses.
+#ifndef HALFWAY_HALFWAY_H_
+#define HALFWAY_HALFWAY_H_
+
+#include "halfway/core/error.h"                     // IWYU pragma: export
+#include "halfway/core/matrix.h"                    // IWYU pragma: export
+#include "halfway/ops/activation.h"                 // IWYU pragma: export
+#include "halfway/ops/activation_backward.h"        // IWYU pragma: export
+#include "halfway/ops/convert.h"                    // IWYU pragma: export
+#include "halfway/ops/gemm.h"                       // IWYU pragma: export
+#include "halfway/ops/gemm_requantized.h"           // IWYU pragma: export
+#include "halfway/ops/norm.h"                       // IWYU pragma: export
+#include "halfway/ops/norm_backward.h"              // IWYU pragma: export
+#include "halfway/ops/reduce.h"                     // IWYU pragma: export
+#include "halfway/ops/scale.h"                      // IWYU pragma: export
+#include "halfway/ops/softmax.h"                    // IWYU pragma: export
+#include "halfway/ops/softmax_cross_entropy.h"      // IWYU pragma: export
+#include "halfway/precision/autocast.h"             // IWYU pragma: export
+#include "halfway/precision/default_ops.h"          // IWYU pragma: export
+#include "halfway/precision/op_table.h"             // IWYU pragma: export
+#include "halfway/precision/policy.h"               // IWYU pragma: export
+#include "halfway/precision/promote.h"              // IWYU pragma: export
+#include "halfway/quantization/affine.h"            // IWYU pragma: export
+#include "halfway/quantization/affine_params.h"     // IWYU pragma: export
+#include "halfway/quantization/min_max_observer.h"  // IWYU pragma: export
+#include "halfway/training/loss_scaler.h"           // IWYU pragma: export
+#include "halfway/training/optimizer.h"             // IWYU pragma: export
+#include "halfway/types/bfloat16.h"                 // IWYU pragma: export
+#include "halfway/types/cast.h"                     // IWYU pragma: export
+#include "halfway/types/dtype.h"                    // IWYU pragma: export
+#include "halfway/types/float4.h"                   // IWYU pragma: export
+#include "halfway/types/float6.h"                   // IWYU pragma: export
+#include "halfway/types/float8.h"                   // IWYU pragma: export
+#include "halfway/types/format.h"                   // IWYU pragma: export
+#include "halfway/types/formats.h"                  // IWYU pragma: export
+#include "halfway/types/half.h"                     // IWYU pragma: export
+#include "halfway/types/int4.h"                     // IWYU pragma: export
+#include "halfway/types/int8.h"                     // IWYU pragma: export
+#include "halfway/types/literals.h"                 // IWYU pragma: export
+#include "halfway/types/math.h"                     // IWYU pragma: export
+#include "halfway/types/minifloat.h"                // IWYU pragma: export
+#include "halfway/types/small_int.h"                // IWYU pragma: export
+#include "halfway/types/text.h"                     // IWYU pragma: export
+
+#endif  // HALFWAY_HALFWAY_H_
