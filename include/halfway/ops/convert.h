@@ -24,6 +24,7 @@
 
 #include "halfway/core/error.h"
 #include "halfway/core/matrix.h"
+#include "halfway/core/runs.h"
 #include "halfway/simd/dispatch.h"
 #include "halfway/simd/storage.h"
 #include "halfway/types/bfloat16.h"
@@ -59,7 +60,8 @@ concept convertible_matrix =
 template <class M>
 concept convertible_output_matrix = convertible_matrix<M> && !std::is_const_v<element_of<M>>;
 
-/// One kernel serves both policies where they agree: integers, and formats without infinity and NaN.
+/// One kernel serves both policies where they agree: integers, and formats without infinity and
+/// NaN.
 template <class To, overflow Overflow>
 constexpr overflow effective_overflow() {
   if constexpr (is_minifloat_v<To>) {
@@ -164,29 +166,9 @@ void convert_matrices(std::string_view where, matrix_view<const From> x, matrix_
   check_equal(where, "x.rows()", x.rows(), "y.rows()", y.rows());
   check_equal(where, "x.cols()", x.cols(), "y.cols()", y.cols());
   check_no_overlap(where, "x", "y", !same_places(x, y) && overlap(x, y));
-  if (x.empty()) return;
-  if (!(x.is_row_major() && y.is_row_major()) && x.is_column_major() && y.is_column_major()) {
-    x = x.transposed();
-    y = y.transposed();
-  }
-  if (x.is_row_major() && y.is_row_major()) {
-    if (x.extent() == x.size() && y.extent() == y.size())
-      return convert_unchecked<Overflow>(x.data(), y.data(), x.size());
-    for (std::size_t i = 0; i < x.rows(); ++i)
-      convert_unchecked<Overflow>(x.row(i), y.row(i), x.cols());
-    return;
-  }
-  constexpr std::size_t block = 256;
-  From in[block];
-  To out[block];
-  for (std::size_t i = 0; i < x.rows(); ++i) {
-    for (std::size_t j = 0; j < x.cols(); j += block) {
-      const std::size_t here = std::min(block, x.cols() - j);
-      for (std::size_t k = 0; k < here; ++k) in[k] = x(i, j + k);
-      convert_unchecked<Overflow>(in, out, here);
-      for (std::size_t k = 0; k < here; ++k) y(i, j + k) = out[k];
-    }
-  }
+  for_each_run(x, y, [](const From* from, To* to, std::size_t n) {
+    convert_unchecked<Overflow>(from, to, n);
+  });
 }
 
 template <overflow Overflow, class X, class Y>

@@ -24,6 +24,7 @@
 #include "halfway/simd/norm-inl.h"
 #include "halfway/simd/norm_backward-inl.h"
 #include "halfway/simd/optimizer-inl.h"
+#include "halfway/simd/quantize-inl.h"
 #include "halfway/simd/reduce-inl.h"
 #include "halfway/simd/scale-inl.h"
 #include "halfway/simd/softmax-inl.h"

@@ -112,17 +112,22 @@ HWY_INLINE hn::VFromD<DF> DecodeF32(DF df, hn::VFromD<RawTag<T, DF>> raw) {
 
 // ------------------------------ f32 to patterns
 
-// The integer nearest to each lane in the low bits, two's complement; ties to even, saturated to
-// T's range, NaN gives 0.
+// The integer nearest to each lane, ties to even, in the low 22 bits, two's complement. |v| < 2^21.
+template <class DF>
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> RoundInLowBits(DF df, hn::VFromD<DF> v) {
+  const hn::RebindToUnsigned<DF> du;
+  return hn::BitCast(
+      du, hn::Add(v, hn::Set(df, 12582912.0f)));  // 1.5 * 2^23: the last place is worth 1
+}
+
+// The same, saturated to the range of T; NaN gives 0.
 template <class T, class DF>
 HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeInteger(DF df, hn::VFromD<DF> v) {
-  const hn::RebindToUnsigned<DF> du;
   constexpr float kLowest = static_cast<float>(static_cast<int>(std::numeric_limits<T>::lowest()));
   constexpr float kLargest = static_cast<float>(static_cast<int>(std::numeric_limits<T>::max()));
   v = hn::IfThenZeroElse(hn::IsNaN(v), v);
   v = hn::Min(hn::Max(v, hn::Set(df, kLowest)), hn::Set(df, kLargest));
-  return hn::BitCast(
-      du, hn::Add(v, hn::Set(df, 12582912.0f)));  // 1.5 * 2^23: the last place is worth 1
+  return RoundInLowBits(df, v);
 }
 
 template <class T, overflow kOverflow, class DF>
