@@ -35,8 +35,9 @@ constexpr float canary = 123.25f;
 
 template <class Body>
 void for_each_type(Body&& body) {
-  std::apply([&](auto... x) { (body(x), ...); },
-             std::tuple<float, half, halfway::bfloat16, halfway::float8_e4m3fn, halfway::float8_e5m2>());
+  std::apply(
+      [&](auto... x) { (body(x), ...); },
+      std::tuple<float, half, halfway::bfloat16, halfway::float8_e4m3fn, halfway::float8_e5m2>());
 }
 
 // n elements from all patterns of T, non-finite ones among them.
@@ -54,7 +55,8 @@ std::vector<T> random_patterns(std::size_t n, unsigned seed) {
   return x;
 }
 
-const std::vector<std::size_t> sizes = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 5000};
+const std::vector<std::size_t> sizes = {0,  1,  2,  3,  4,  5,  7,  8,  9,   15,
+                                        16, 17, 31, 32, 33, 63, 64, 65, 100, 5000};
 
 TEST(Unscale, GivesTheFloatProductAndCountsWhatIsNotFinite) {
   for_each_target([] {
@@ -70,7 +72,8 @@ TEST(Unscale, GivesTheFloatProductAndCountsWhatIsNotFinite) {
             const float expected = static_cast<float>(x[i]) * factor;
             if (!std::isfinite(expected)) ++expected_count;
             ASSERT_TRUE(std::isnan(expected) ? std::isnan(y[i])
-                                             : std::bit_cast<std::uint32_t>(y[i]) == std::bit_cast<std::uint32_t>(expected))
+                                             : std::bit_cast<std::uint32_t>(y[i]) ==
+                                                   std::bit_cast<std::uint32_t>(expected))
                 << i << ": " << y[i] << " " << expected;
           }
           EXPECT_EQ(count, expected_count);
@@ -127,7 +130,8 @@ TEST(CountNonFinite, AgreesWithTheScalarCount) {
       using T = decltype(type);
       for (const std::size_t n : sizes) {
         const std::vector<T> x = random_patterns<T>(n, static_cast<unsigned>(n) + 1);
-        const auto expected = std::ranges::count_if(x, [](T v) { return !std::isfinite(static_cast<float>(v)); });
+        const auto expected =
+            std::ranges::count_if(x, [](T v) { return !std::isfinite(static_cast<float>(v)); });
         EXPECT_EQ(halfway::count_non_finite(x), static_cast<std::size_t>(expected)) << n;
       }
     });
@@ -168,16 +172,21 @@ TEST(Scale, RefusesBadInputBeforeItWrites) {
   std::vector<float> y(4, canary), three(3, canary);
   const std::span<const half> null_x(static_cast<const half*>(nullptr), 4);
   const std::span<float> null_y(static_cast<float*>(nullptr), 4);
-  expect_error([&] { unscale(x, three, 1.0f); }, {"halfway::unscale: y.size() (3) must equal x.size() (4)"});
-  expect_error([&] { unscale(null_x, y, 1.0f); }, {"halfway::unscale: x is null but has 4 elements"});
-  expect_error([&] { unscale(x, null_y, 1.0f); }, {"halfway::unscale: y is null but has 4 elements"});
+  expect_error([&] { unscale(x, three, 1.0f); },
+               {"halfway::unscale: y.size() (3) must equal x.size() (4)"});
+  expect_error([&] { unscale(null_x, y, 1.0f); },
+               {"halfway::unscale: x is null but has 4 elements"});
+  expect_error([&] { unscale(x, null_y, 1.0f); },
+               {"halfway::unscale: y is null but has 4 elements"});
   expect_error([&] { unscale(null_y, 1.0f); }, {"x is null but has 4 elements"});
   expect_error([&] { unscale(x, y, infinity); }, {"factor (inf) must be finite"});
   expect_error([&] { unscale(x, y, nan); }, {"factor (nan) must be finite"});
-  expect_error([&] { halfway::count_non_finite(null_x); }, {"halfway::count_non_finite: x is null but has 4 elements"});
+  expect_error([&] { halfway::count_non_finite(null_x); },
+               {"halfway::count_non_finite: x is null but has 4 elements"});
   expect_error([&] { halfway::amax(null_x); }, {"halfway::amax: x is null but has 4 elements"});
   // Shared in part, and shared by elements of another size.
-  expect_error([&] { unscale(std::span(y).first(3), std::span(y).last(3), 1.0f); }, {"x and y share memory"});
+  expect_error([&] { unscale(std::span(y).first(3), std::span(y).last(3), 1.0f); },
+               {"x and y share memory"});
   const std::span<const half> inside(reinterpret_cast<const half*>(y.data()), 4);
   expect_error([&] { unscale(inside, y, 1.0f); }, {"x and y share memory"});
   EXPECT_EQ(y, std::vector<float>(4, canary));

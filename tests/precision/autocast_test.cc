@@ -21,7 +21,8 @@ using halfway::testing::expect_error;
 namespace op = halfway::op;
 
 static_assert(!std::is_copy_constructible_v<autocast> && !std::is_move_constructible_v<autocast>);
-static_assert(std::is_copy_constructible_v<autocast_state> && std::is_copy_assignable_v<autocast_state>);
+static_assert(std::is_copy_constructible_v<autocast_state> &&
+              std::is_copy_assignable_v<autocast_state>);
 
 TEST(Autocast, IsOffOutsideAnyScope) {
   EXPECT_FALSE(autocast::current().enabled);
@@ -61,7 +62,8 @@ TEST(Autocast, NestsAndRestores) {
 TEST(Autocast, InheritsWhatItDoesNotSet) {
   const autocast outer(halfway::pure_bf16);
   const autocast inner(dtype::float16);
-  EXPECT_EQ(autocast::current().policy, (halfway::cast_policy{dtype::bfloat16, dtype::float16, dtype::bfloat16}));
+  EXPECT_EQ(autocast::current().policy,
+            (halfway::cast_policy{dtype::bfloat16, dtype::float16, dtype::bfloat16}));
 }
 
 TEST(Autocast, RestoresWhenAnExceptionPasses) {
@@ -80,7 +82,8 @@ TEST(Autocast, RestoresWhenAnExceptionPasses) {
 TEST(Autocast, OverridesSingleOperationsWithinTheScope) {
   const autocast outer(dtype::bfloat16);
   {
-    const autocast scope(dtype::bfloat16, {{op::softmax, op_category::lower_precision}, {op::linear, op_category::float32}});
+    const autocast scope(dtype::bfloat16, {{op::softmax, op_category::lower_precision},
+                                           {op::linear, op_category::float32}});
     EXPECT_EQ(compute_dtype(op::softmax), dtype::bfloat16);
     EXPECT_EQ(compute_dtype(op::linear), dtype::float32);
     const autocast inner(halfway::amp_fp16, {{op::linear, op_category::lower_precision}});
@@ -107,8 +110,11 @@ TEST(Autocast, TakesATableOfTheUsers) {
 
 TEST(Autocast, RefusesBadInputAndLeavesTheStateAlone) {
   const autocast outer(dtype::bfloat16);
-  expect_error([] { const autocast bad(dtype::float16, {{"lineer", op_category::float32}}); },
-               {"unknown operation \"lineer\"", "\"linear\""});
+  expect_error(
+      [] {
+        const autocast bad(dtype::float16, {{"lineer", op_category::float32}});
+      },
+      {"unknown operation \"lineer\"", "\"linear\""});
   expect_error(
       [] {
         autocast_state state;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Built with -fno-exceptions: a bad policy text reaches the handler with the same message that the exception carries.
+// Built with -fno-exceptions: a bad policy text reaches the handler with the same message that the
+// exception carries.
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -31,7 +32,8 @@ TEST(WithoutExceptionsDeathTest, PolicyTextReachesTheHandler) {
 }
 
 TEST(WithoutExceptionsDeathTest, TheDefaultHandlerPrintsAndAborts) {
-  EXPECT_EXIT(halfway::parse_policy("p=f32"), ::testing::KilledBySignal(SIGABRT), "\"compute\" is missing in \"p=f32\"");
+  EXPECT_EXIT(halfway::parse_policy("p=f32"), ::testing::KilledBySignal(SIGABRT),
+              "\"compute\" is missing in \"p=f32\"");
 }
 
 TEST(WithoutExceptions, GoodInputWorks) {

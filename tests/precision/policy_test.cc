@@ -60,15 +60,19 @@ TEST(ParsePolicy, KnowsThePresets) {
 
 TEST(ParsePolicy, NamesTheTextTheOffenderAndTheNearest) {
   expect_error([] { parse_policy("p=f32,c=bflaot16,o=f32"); },
-               {"\"p=f32,c=bflaot16,o=f32\"", "unknown type \"bflaot16\" for c", "did you mean \"bfloat16\""});
+               {"\"p=f32,c=bflaot16,o=f32\"", "unknown type \"bflaot16\" for c",
+                "did you mean \"bfloat16\""});
   expect_error([] { parse_policy("p=f32,c=BF16,o=f32"); }, {"unknown type \"BF16\"", "\"bf16\""});
-  expect_error([] { parse_policy("parms=f32,c=bf16,o=f32"); },
-               {"unknown key \"parms\"", "\"parms=f32,c=bf16,o=f32\"", "params, compute and output"});
+  expect_error(
+      [] { parse_policy("parms=f32,c=bf16,o=f32"); },
+      {"unknown key \"parms\"", "\"parms=f32,c=bf16,o=f32\"", "params, compute and output"});
   expect_error([] { parse_policy("p=f32,c=bf16"); }, {"\"output\" is missing in \"p=f32,c=bf16\""});
   expect_error([] { parse_policy("c=bf16,o=f32"); }, {"\"params\" is missing"});
   expect_error([] { parse_policy("p=f32,c=bf16,o=f32,c=f16"); }, {"\"c\" stands twice"});
-  expect_error([] { parse_policy("p=f32,c=bf16,o=f32,compute=f16"); }, {"\"compute\" stands twice"});
-  expect_error([] { parse_policy("p=f32,c,o=f32"); }, {"\"c\" in \"p=f32,c,o=f32\" is not of the form key=value"});
+  expect_error([] { parse_policy("p=f32,c=bf16,o=f32,compute=f16"); },
+               {"\"compute\" stands twice"});
+  expect_error([] { parse_policy("p=f32,c,o=f32"); },
+               {"\"c\" in \"p=f32,c,o=f32\" is not of the form key=value"});
   expect_error([] { parse_policy("amp_bf16"); }, {"\"amp_bf16\" is neither", "\"amp-bf16\""});
   expect_error([] { parse_policy(""); }, {"\"\" is neither"});
 }

@@ -18,9 +18,9 @@ using halfway::holds;
 using halfway::promote;
 
 using SmallFloats =
-    std::tuple<halfway::half, halfway::bfloat16, halfway::float8_e4m3fn, halfway::float8_e5m2, halfway::float8_e4m3fnuz,
-               halfway::float8_e5m2fnuz, halfway::float8_e8m0fnu, halfway::float6_e2m3fn, halfway::float6_e3m2fn,
-               halfway::float4_e2m1fn>;
+    std::tuple<halfway::half, halfway::bfloat16, halfway::float8_e4m3fn, halfway::float8_e5m2,
+               halfway::float8_e4m3fnuz, halfway::float8_e5m2fnuz, halfway::float8_e8m0fnu,
+               halfway::float6_e2m3fn, halfway::float6_e3m2fn, halfway::float4_e2m1fn>;
 
 template <class Body>
 void for_each_small_float(Body&& body) {
@@ -49,7 +49,8 @@ TEST(Holds, AgreesWithConvertingEveryNumber) {
       using Wide = decltype(wide);
       bool each = true;
       for (const float x : all) each = each && static_cast<float>(Wide(x)) == x;
-      EXPECT_EQ(holds(dtype_of<Wide>, dtype_of<Narrow>), each) << name(dtype_of<Wide>) << " " << name(dtype_of<Narrow>);
+      EXPECT_EQ(holds(dtype_of<Wide>, dtype_of<Narrow>), each)
+          << name(dtype_of<Wide>) << " " << name(dtype_of<Narrow>);
     });
   });
 }
@@ -67,7 +68,8 @@ TEST(Holds, AgreesWithTheRangesOfIntegers) {
                                                     {dtype::uint4, 0, 15}}};
   for (const integer_range& wide : ranges) {
     for (const integer_range& narrow : ranges) {
-      EXPECT_EQ(holds(wide.type, narrow.type), wide.lowest <= narrow.lowest && wide.highest >= narrow.highest)
+      EXPECT_EQ(holds(wide.type, narrow.type),
+                wide.lowest <= narrow.lowest && wide.highest >= narrow.highest)
           << name(wide.type) << " " << name(narrow.type);
     }
     EXPECT_FALSE(holds(dtype::float64, wide.type));
@@ -82,7 +84,8 @@ TEST(Promote, IsSymmetricIdempotentAndLosesNothing) {
       const dtype both = promote(a, b);
       EXPECT_EQ(both, promote(b, a)) << name(a) << " " << name(b);
       for (const dtype one : {a, b}) {
-        EXPECT_TRUE(holds(both, one) || (is_floating(both) && !is_floating(one))) << name(a) << " " << name(b);
+        EXPECT_TRUE(holds(both, one) || (is_floating(both) && !is_floating(one)))
+            << name(a) << " " << name(b);
       }
     }
   }

@@ -27,12 +27,15 @@ TEST(ParseAssignments, KeepsOrderAndDropsBlanks) {
 }
 
 TEST(ParseAssignments, NamesTheOffendingPart) {
-  expect_error([] { parse_assignments("f", "a=1,b"); }, {"f: \"b\" in \"a=1,b\" is not of the form key=value"});
+  expect_error([] { parse_assignments("f", "a=1,b"); },
+               {"f: \"b\" in \"a=1,b\" is not of the form key=value"});
   expect_error([] { parse_assignments("f", ""); }, {"\"\" in \"\" is not of the form key=value"});
-  expect_error([] { parse_assignments("f", "a=1,"); }, {"\"\" in \"a=1,\" is not of the form key=value"});
+  expect_error([] { parse_assignments("f", "a=1,"); },
+               {"\"\" in \"a=1,\" is not of the form key=value"});
   expect_error([] { parse_assignments("f", "a=1, =2"); }, {"\"=2\"", "lacks a key"});
   expect_error([] { parse_assignments("f", "a= ,b=1"); }, {"\"a=\"", "lacks a value"});
-  expect_error([] { parse_assignments("f", "a=1,b=2, a =3"); }, {"\"a\" stands twice in \"a=1,b=2, a =3\""});
+  expect_error([] { parse_assignments("f", "a=1,b=2, a =3"); },
+               {"\"a\" stands twice in \"a=1,b=2, a =3\""});
 }
 
 TEST(EditDistance, CountsSingleCharacterChanges) {

@@ -42,8 +42,9 @@ struct expected {
   std::uint64_t growths, backoffs;
 };
 
-// The scale after `overflows`, from the definition: each step is judged by looking back over the whole history. Products of two
-// floats are exact in double, so rounding them to float once is the float product.
+// The scale after `overflows`, from the definition: each step is judged by looking back over the
+// whole history. Products of two floats are exact in double, so rounding them to float once is the
+// float product.
 expected from_definition(const loss_scaler_options& o, const std::vector<bool>& overflows) {
   expected e{o.initial_scale, 0, 0};
   std::size_t since_growth = 0;  // first step after the last growth interval was completed
@@ -52,7 +53,8 @@ expected from_definition(const loss_scaler_options& o, const std::vector<bool>& 
     if (overflows[i]) {
       std::uint64_t skipped = 0;
       for (std::size_t j = since_growth; j <= i; ++j) skipped += overflows[j] ? 1u : 0u;
-      if (skipped >= o.hysteresis) wanted = static_cast<double>(e.scale) * static_cast<double>(o.backoff_factor);
+      if (skipped >= o.hysteresis)
+        wanted = static_cast<double>(e.scale) * static_cast<double>(o.backoff_factor);
     } else {
       std::uint64_t good = 0;
       for (std::size_t j = i + 1; j-- > 0 && !overflows[j];) ++good;
@@ -61,7 +63,8 @@ expected from_definition(const loss_scaler_options& o, const std::vector<bool>& 
         since_growth = i + 1;
       }
     }
-    const double limited = std::clamp(wanted, static_cast<double>(o.min_scale), static_cast<double>(o.max_scale));
+    const double limited =
+        std::clamp(wanted, static_cast<double>(o.min_scale), static_cast<double>(o.max_scale));
     const auto scale = static_cast<float>(limited);
     if (scale > e.scale) ++e.growths;
     if (scale < e.scale) ++e.backoffs;
@@ -110,15 +113,38 @@ TEST(LossScaler, EverySequenceOfStepsFollowsTheDefinition) {
       {.growth_interval = 4, .hysteresis = std::numeric_limits<std::uint64_t>::max()},
       {.growth_interval = std::numeric_limits<std::uint64_t>::max()},
       // factors that leave float's range at the first step
-      {.initial_scale = 1.0f, .growth_factor = 0x1p126f, .backoff_factor = 0x1p-149f, .growth_interval = 1, .min_scale = 0x1p-126f, .max_scale = 0x1p126f},
-      {.initial_scale = 0x1p-126f, .growth_factor = 1e38f, .backoff_factor = 1e-38f, .growth_interval = 2, .hysteresis = 2, .min_scale = 0x1p-126f, .max_scale = 0x1p126f},
-      {.initial_scale = 0x1p126f, .growth_factor = 3.0f, .backoff_factor = 0.1f, .growth_interval = 2, .min_scale = 0x1p-126f, .max_scale = 0x1p126f},
+      {.initial_scale = 1.0f,
+       .growth_factor = 0x1p126f,
+       .backoff_factor = 0x1p-149f,
+       .growth_interval = 1,
+       .min_scale = 0x1p-126f,
+       .max_scale = 0x1p126f},
+      {.initial_scale = 0x1p-126f,
+       .growth_factor = 1e38f,
+       .backoff_factor = 1e-38f,
+       .growth_interval = 2,
+       .hysteresis = 2,
+       .min_scale = 0x1p-126f,
+       .max_scale = 0x1p126f},
+      {.initial_scale = 0x1p126f,
+       .growth_factor = 3.0f,
+       .backoff_factor = 0.1f,
+       .growth_interval = 2,
+       .min_scale = 0x1p-126f,
+       .max_scale = 0x1p126f},
       // factors next to one, and not powers of two
       {.growth_factor = tiniest_growth, .backoff_factor = tiniest_backoff, .growth_interval = 1},
-      {.initial_scale = 1000.0f, .growth_factor = 1.5f, .backoff_factor = 0.7f, .growth_interval = 2},
+      {.initial_scale = 1000.0f,
+       .growth_factor = 1.5f,
+       .backoff_factor = 0.7f,
+       .growth_interval = 2},
       // narrow limits
       {.initial_scale = 4.0f, .growth_interval = 1, .min_scale = 2.0f, .max_scale = 8.0f},
-      {.initial_scale = 4.0f, .growth_interval = 2, .hysteresis = 2, .min_scale = 3.0f, .max_scale = 5.0f},
+      {.initial_scale = 4.0f,
+       .growth_interval = 2,
+       .hysteresis = 2,
+       .min_scale = 3.0f,
+       .max_scale = 5.0f},
       {.initial_scale = 4.0f, .growth_interval = 1, .min_scale = 4.0f, .max_scale = 4.0f},
   };
   for (loss_scaler_options options : settings) {
@@ -179,7 +205,8 @@ TEST(LossScaler, FailsWhenSkippingAtTheFloorDoesNotEnd) {
   step(scaler, true);
   step(scaler, true);
   EXPECT_EQ(scaler.statistics().skips_at_floor, 2u);
-  expect_error([&] { step(scaler, true); }, {"halfway::loss_scaler::update", "3 steps in a row", "min_scale (1)"});
+  expect_error([&] { step(scaler, true); },
+               {"halfway::loss_scaler::update", "3 steps in a row", "min_scale (1)"});
   EXPECT_EQ(scaler.statistics().skipped, 7u);  // the step was counted
   EXPECT_EQ(scaler.scale(), 1.0f);
   expect_error([&] { step(scaler, true); }, {"4 steps in a row"});
@@ -196,7 +223,8 @@ TEST(LossScaler, UnscalesChecksAndSkips) {
     std::vector<float> gradient(37, -1.0f);
     for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] = half(static_cast<float>(i));
     EXPECT_EQ(scaler.unscale(scaled, gradient), 0u);
-    for (std::size_t i = 0; i < scaled.size(); ++i) EXPECT_EQ(gradient[i], static_cast<float>(i) / 8.0f);
+    for (std::size_t i = 0; i < scaled.size(); ++i)
+      EXPECT_EQ(gradient[i], static_cast<float>(i) / 8.0f);
     EXPECT_TRUE(scaler.should_step());
     scaler.update();
 
@@ -233,7 +261,8 @@ TEST(LossScaler, SeveralTensorsMakeAGroup) {
   EXPECT_EQ(w, std::vector<float>(5, 2.0f));
   EXPECT_EQ(in_place, std::vector<float>(2, 3.0f));
   scaler.update();
-  expect_error([&] { unscale(w16, w); }, {"group 3", "begin_unscale() came before the last update()"});
+  expect_error([&] { unscale(w16, w); },
+               {"group 3", "begin_unscale() came before the last update()"});
 }
 
 TEST(LossScaler, OptimizersShareAScaler) {
@@ -265,17 +294,20 @@ TEST(LossScaler, RefusesStepsOutOfOrder) {
   loss_scaler scaler;
   std::vector<float> gradient = {1.0f}, other = {1.0f, 2.0f};
   expect_error([&] { scaler.update(); }, {"update: no group has been unscaled"});
-  expect_error([&] { static_cast<void>(scaler.should_step(2)); }, {"group 2 has not been unscaled"});
+  expect_error([&] { static_cast<void>(scaler.should_step(2)); },
+               {"group 2 has not been unscaled"});
   scaler.unscale(gradient, 7);
   const loss_scaler before = scaler;
   const std::vector<float> gradient_before = gradient;
   expect_error([&] { scaler.unscale(gradient, 7); }, {"group 7 has already been unscaled"});
   expect_error([&] { scaler.unscale(gradient, other, 7); }, {"group 7 has already been unscaled"});
-  expect_error([&] { static_cast<void>(scaler.begin_unscale(7)); }, {"group 7 has already been unscaled"});
+  expect_error([&] { static_cast<void>(scaler.begin_unscale(7)); },
+               {"group 7 has already been unscaled"});
   expect_error([&] { scaler.unscale(gradient, 64); }, {"group 64 must be below max_groups (64)"});
   expect_error([&] { scaler.report(64, 0); }, {"group 64"});
   expect_error([&] { static_cast<void>(scaler.should_step(64)); }, {"group 64"});
-  expect_error([&] { scaler.unscale(gradient, other, 8); }, {"halfway::unscale: y.size() (2)", "x.size() (1)"});
+  expect_error([&] { scaler.unscale(gradient, other, 8); },
+               {"halfway::unscale: y.size() (2)", "x.size() (1)"});
   EXPECT_EQ(gradient, gradient_before);
   EXPECT_EQ(scaler, before);  // refused calls leave no trace
   scaler.update();
@@ -297,7 +329,8 @@ TEST(LossScaler, RefusesBadOptionsByNameAndValue) {
   refuses({.backoff_factor = nan}, "backoff_factor (nan)");
   refuses({.growth_interval = 0}, "growth_interval (0)");
   refuses({.hysteresis = 0}, "hysteresis (0)");
-  refuses({.initial_scale = 0.5f}, "initial_scale (0.5) must be within [min_scale, max_scale] = [1, 16777216]");
+  refuses({.initial_scale = 0.5f},
+          "initial_scale (0.5) must be within [min_scale, max_scale] = [1, 16777216]");
   refuses({.initial_scale = 33554432.0f}, "initial_scale (33554432)");
   refuses({.initial_scale = nan}, "initial_scale (nan)");
   refuses({.min_scale = 0.0f}, "min_scale (0) must be at least 2^-126");
@@ -316,7 +349,11 @@ static_assert(std::is_trivially_copyable_v<loss_scaler_state>);
 static_assert(std::is_trivially_copyable_v<loss_scaler>);
 
 TEST(LossScaler, ContinuesFromASavedStateExactly) {
-  loss_scaler original({.initial_scale = 1000.1f, .growth_factor = 1.7f, .backoff_factor = 0.3f, .growth_interval = 3, .hysteresis = 2});
+  loss_scaler original({.initial_scale = 1000.1f,
+                        .growth_factor = 1.7f,
+                        .backoff_factor = 0.3f,
+                        .growth_interval = 3,
+                        .hysteresis = 2});
   for (int i = 0; i < 50; ++i) {
     // In the middle of a step too: one group has been unscaled, one was found non-finite.
     original.report(1, 0);
@@ -324,8 +361,10 @@ TEST(LossScaler, ContinuesFromASavedStateExactly) {
     const std::string text = to_string(original.state());
     loss_scaler restored(parse_loss_scaler_state(text));
     ASSERT_EQ(restored, original) << text;
-    ASSERT_EQ(std::bit_cast<std::uint32_t>(restored.scale()), std::bit_cast<std::uint32_t>(original.scale()));
-    expect_error([&] { restored.begin_unscale(1)(std::vector<float>{}, std::vector<float>{}); }, {"group 1 has already"});
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(restored.scale()),
+              std::bit_cast<std::uint32_t>(original.scale()));
+    expect_error([&] { restored.begin_unscale(1)(std::vector<float>{}, std::vector<float>{}); },
+                 {"group 1 has already"});
     original.update();
     restored.update();
     ASSERT_EQ(restored, original) << text;
@@ -352,25 +391,31 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
 
 TEST(ParseLossScalerState, RefusesBadText) {
   const std::string good = to_string(loss_scaler().state());
-  const auto refuses = [&](std::string_view from, std::string_view to, std::initializer_list<std::string_view> parts) {
+  const auto refuses = [&](std::string_view from, std::string_view to,
+                           std::initializer_list<std::string_view> parts) {
     expect_error([&] { parse_loss_scaler_state(replaced(good, from, to)); }, parts);
   };
   EXPECT_EQ(parse_loss_scaler_state(good), loss_scaler().state());
-  expect_error([] { parse_loss_scaler_state(""); }, {"halfway::parse_loss_scaler_state", "not of the form key=value"});
+  expect_error([] { parse_loss_scaler_state(""); },
+               {"halfway::parse_loss_scaler_state", "not of the form key=value"});
   expect_error([] { parse_loss_scaler_state("scale=65536"); }, {"\"good_steps\" is missing"});
   refuses("scale=65536", "scale=65536x", {"scale=65536x", "is not a number in the range of float"});
   refuses("scale=65536", "scale=1e99", {"scale=1e99", "is not a number in the range of float"});
   refuses("good_steps=0", "good_steps=-1", {"good_steps=-1", "is not a whole number below 2^64"});
   refuses("good_steps=0", "good_steps=18446744073709551616", {"good_steps=18446744073709551616"});
   refuses("good_steps=0", "good_stepz=0", {"\"good_steps\" is missing"});
-  refuses("good_steps=0", "good_steps=0,good_stepz=0", {"unknown key \"good_stepz\"", "\"good_steps\""});
+  refuses("good_steps=0", "good_steps=0,good_stepz=0",
+          {"unknown key \"good_stepz\"", "\"good_steps\""});
   refuses("good_steps=0", "good_steps=0,good_steps=1", {"\"good_steps\" stands twice"});
   // text of the right form, for a state that no scaler can be in
-  refuses("scale=65536", "scale=0.5", {"scale (0.5) in the state must be within [min_scale, max_scale]"});
+  refuses("scale=65536", "scale=0.5",
+          {"scale (0.5) in the state must be within [min_scale, max_scale]"});
   refuses("scale=65536", "scale=nan", {"scale (nan) in the state"});
   refuses("scale=65536", "scale=inf", {"scale (inf) in the state"});
-  refuses("good_steps=0", "good_steps=2000", {"good_steps (2000) in the state must be below growth_interval (2000)"});
-  refuses("hysteresis_left=1", "hysteresis_left=2", {"hysteresis_left (2)", "at most hysteresis (1)"});
+  refuses("good_steps=0", "good_steps=2000",
+          {"good_steps (2000) in the state must be below growth_interval (2000)"});
+  refuses("hysteresis_left=1", "hysteresis_left=2",
+          {"hysteresis_left (2)", "at most hysteresis (1)"});
   refuses("non_finite_groups=0", "non_finite_groups=2", {"non_finite_groups (2)"});
   refuses("growth_factor=2", "growth_factor=1", {"growth_factor (1)"});
 }

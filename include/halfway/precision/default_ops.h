@@ -13,9 +13,9 @@
 namespace halfway {
 
 enum class op_category {
-  lower_precision,  // inputs are cast to the policy's compute type
-  float32,          // inputs are cast to float32
-  promote_widest,   // inputs are cast to the widest type among them; one input keeps its type
+  lower_precision,  ///< inputs are cast to the policy's compute type
+  float32,          ///< inputs are cast to float32
+  promote_widest,   ///< inputs are cast to the widest type among them; one input keeps its type
 };
 
 constexpr std::string_view name(op_category category) {
@@ -39,7 +39,8 @@ inline std::ostream& operator<<(std::ostream& out, op_category category) {
 namespace op {
 // clang-format off
 inline constexpr std::string_view
-    gemm = "gemm", matmul = "matmul", batch_matmul = "batch_matmul", linear = "linear",
+    gemm = "gemm", gemm_requantized = "gemm_requantized", matmul = "matmul",
+    batch_matmul = "batch_matmul", linear = "linear",
     bilinear = "bilinear", dot = "dot", conv1d = "conv1d", conv2d = "conv2d", conv3d = "conv3d",
     conv_transpose1d = "conv_transpose1d", conv_transpose2d = "conv_transpose2d",
     conv_transpose3d = "conv_transpose3d", attention = "attention", rnn = "rnn", gru = "gru",
@@ -59,7 +60,8 @@ inline constexpr std::string_view
     triplet_margin_loss = "triplet_margin_loss", cosine_embedding_loss = "cosine_embedding_loss",
     poisson_nll_loss = "poisson_nll_loss", avg_pool3d = "avg_pool3d", max_pool3d = "max_pool3d",
     adaptive_avg_pool3d = "adaptive_avg_pool3d", grid_sample = "grid_sample", fft = "fft",
-    stft = "stft", fake_quantize = "fake_quantize", cholesky = "cholesky", inverse = "inverse",
+    stft = "stft", quantize = "quantize", dequantize = "dequantize",
+    fake_quantize = "fake_quantize", cholesky = "cholesky", inverse = "inverse",
     solve = "solve", qr = "qr", svd = "svd", eig = "eig", lstsq = "lstsq",
 
     relu = "relu", leaky_relu = "leaky_relu", gelu = "gelu", gelu_tanh = "gelu_tanh", silu = "silu",
@@ -94,6 +96,7 @@ inline constexpr std::string_view
         "its result or its slope is far larger than its input, so rounding of the input shows",
     why_loss = "losses are small differences of sums, and every gradient starts from them",
     why_position = "coordinates need more than the 8 to 11 bits of a narrow significand",
+    why_quantize = "its scale and zero point are chosen for float32 values",
     why_linear_algebra =
         "factorizations amplify the rounding of their inputs by the condition number",
     why_elementwise =
@@ -174,6 +177,8 @@ inline constexpr auto default_ops = std::to_array<default_op>({
      "its sums grow with the length and its stages round one after the other"},
     {op::stft, op_category::float32,
      "its sums grow with the length and its stages round one after the other"},
+    {op::quantize, op_category::float32, detail::why_quantize},
+    {op::dequantize, op_category::float32, detail::why_quantize},
     {op::fake_quantize, op_category::float32, "it imitates one rounding and must not add another"},
     {op::cholesky, op_category::float32, detail::why_linear_algebra},
     {op::inverse, op_category::float32, detail::why_linear_algebra},
@@ -183,6 +188,8 @@ inline constexpr auto default_ops = std::to_array<default_op>({
     {op::eig, op_category::float32, detail::why_linear_algebra},
     {op::lstsq, op_category::float32, detail::why_linear_algebra},
 
+    {op::gemm_requantized, op_category::promote_widest,
+     "its inputs are integers, which casting leaves alone"},
     {op::relu, op_category::promote_widest, detail::why_selects},
     {op::leaky_relu, op_category::promote_widest, detail::why_elementwise},
     {op::gelu, op_category::promote_widest, detail::why_elementwise},

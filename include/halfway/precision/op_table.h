@@ -32,8 +32,8 @@
 
 namespace halfway {
 
-// A plain value: copy it, change the copy, give it to an autocast scope. Reading it from several
-// threads is safe.
+/// A plain value: copy it, change the copy, give it to an autocast scope. Reading it from several
+/// threads is safe.
 class op_table {
  public:
   struct entry {
@@ -41,7 +41,7 @@ class op_table {
     std::string why;
   };
 
-  // The default operations.
+  /// The default operations.
   op_table() {
     for (const default_op& o : default_ops)
       entries_.emplace(o.name, entry{o.category, std::string(o.why)});
@@ -49,7 +49,7 @@ class op_table {
 
   bool contains(std::string_view op_name) const { return entries_.find(op_name) != entries_.end(); }
 
-  // Error: an unknown operation, with the nearest names.
+  /// Error: an unknown operation, with the nearest names.
   const entry& at(std::string_view op_name) const {
     const auto found = entries_.find(op_name);
     if (found == entries_.end()) fail_unknown(op_name);
@@ -58,8 +58,8 @@ class op_table {
 
   op_category category(std::string_view op_name) const { return at(op_name).category; }
 
-  // Registers an operation of the user's. Errors: an empty name; the operation exists (see
-  // set_category).
+  /// Registers an operation of the user's. Errors: an empty name; the operation exists (see
+  /// set_category).
   void add(std::string_view op_name, op_category category,
            std::string_view why = "added by the user") {
     if (op_name.empty()) fail("halfway::op_table::add: op_name is empty");
@@ -69,7 +69,7 @@ class op_table {
     }
   }
 
-  // Overrides the category of an operation. Error: an unknown operation, with the nearest names.
+  /// Overrides the category of an operation. Error: an unknown operation, with the nearest names.
   void set_category(std::string_view op_name, op_category category,
                     std::string_view why = "set by the user") {
     const auto found = entries_.find(op_name);
@@ -77,16 +77,16 @@ class op_table {
     found->second = entry{category, std::string(why)};
   }
 
-  // All operations, sorted by name.
+  /// All operations, sorted by name.
   const std::map<std::string, entry, std::less<>>& entries() const { return entries_; }
 
-  // The type that the inputs are cast to, and that the operation computes in, under a policy:
-  //   lower_precision   policy.compute
-  //   float32           float32
-  //   promote_widest    promote() of all inputs
-  // Autocast leaves alone what it is not for: if an input is float64, or if all are integers,
-  // promote() of all inputs decides. `inputs` may be empty where they don't matter. Errors: an
-  // unknown operation, with the nearest names; promote_widest without inputs.
+  /// The type that the inputs are cast to, and that the operation computes in, under a policy:
+  ///   lower_precision   policy.compute
+  ///   float32           float32
+  ///   promote_widest    promote() of all inputs
+  /// Autocast leaves alone what it is not for: if an input is float64, or if all are integers,
+  /// promote() of all inputs decides. `inputs` may be empty where they don't matter. Errors: an
+  /// unknown operation, with the nearest names; promote_widest without inputs.
   dtype resolve(std::string_view op_name, std::span<const dtype> inputs,
                 const cast_policy& policy) const {
     const op_category category = at(op_name).category;

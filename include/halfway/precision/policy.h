@@ -29,14 +29,14 @@
 namespace halfway {
 
 struct cast_policy {
-  dtype params = dtype::float32;   // stored parameters (the master weights, in training)
-  dtype compute = dtype::float32;  // inputs of the operations that profit from a narrow type
-  dtype output = dtype::float32;   // what the model returns
+  dtype params = dtype::float32;   ///< stored parameters (the master weights, in training)
+  dtype compute = dtype::float32;  ///< inputs of the operations that profit from a narrow type
+  dtype output = dtype::float32;   ///< what the model returns
 
   constexpr bool operator==(const cast_policy&) const = default;
 };
 
-// A policy at compile time. Converts to the run-time value.
+/// A policy at compile time. Converts to the run-time value.
 template <class Params, class Compute, class Output>
 struct static_policy {
   using params_type = Params;
@@ -47,18 +47,18 @@ struct static_policy {
   constexpr operator cast_policy() const { return value; }  // NOLINT(google-explicit-constructor)
 };
 
-// Everything in FP32.
+/// Everything in FP32.
 inline constexpr cast_policy fp32{};
-// FP32 parameters, narrow computation: "automatic mixed precision". Training in FP16 needs a
-// loss_scaler.
+/// FP32 parameters, narrow computation: "automatic mixed precision". Training in FP16 needs a
+/// loss_scaler.
 inline constexpr cast_policy amp_fp16{dtype::float32, dtype::float16, dtype::float32};
 inline constexpr cast_policy amp_bf16{dtype::float32, dtype::bfloat16, dtype::float32};
-// Parameters narrow as well. An optimizer then needs FP32 master weights elsewhere, or small steps
-// are lost.
+/// Parameters narrow as well. An optimizer then needs FP32 master weights elsewhere, or small steps
+/// are lost.
 inline constexpr cast_policy pure_fp16{dtype::float16, dtype::float16, dtype::float16};
 inline constexpr cast_policy pure_bf16{dtype::bfloat16, dtype::bfloat16, dtype::bfloat16};
 
-// The presets by the names that parse_policy knows.
+/// The presets by the names that parse_policy knows.
 inline constexpr std::array<std::pair<std::string_view, cast_policy>, 5> policy_presets = {{
     {"fp32", fp32},
     {"amp-fp16", amp_fp16},
@@ -67,7 +67,7 @@ inline constexpr std::array<std::pair<std::string_view, cast_policy>, 5> policy_
     {"pure-bf16", pure_bf16},
 }};
 
-// "params=float32,compute=bfloat16,output=float32": reads back as the same policy.
+/// "params=float32,compute=bfloat16,output=float32": reads back as the same policy.
 inline std::string to_string(const cast_policy& policy) {
   return detail::concat("params=", name(policy.params), ",compute=", name(policy.compute),
                         ",output=", name(policy.output));
@@ -77,10 +77,10 @@ inline std::ostream& operator<<(std::ostream& out, const cast_policy& policy) {
   return out << to_string(policy);
 }
 
-// Reads "params=float32,compute=bfloat16,output=float32", "p=f32,c=bf16,o=f32", or a preset's name.
-// Keys come in any order, each once; blanks around keys and values are allowed; types go by every
-// name that parse_dtype knows. Case matters. Errors name the text, the offending part and the
-// nearest names: unknown type or key, a key twice or missing, not key=value.
+/// Reads "params=float32,compute=bfloat16,output=float32", "p=f32,c=bf16,o=f32", or a preset's
+/// name. Keys come in any order, each once; blanks around keys and values are allowed; types go by
+/// every name that parse_dtype knows. Case matters. Errors name the text, the offending part and
+/// the nearest names: unknown type or key, a key twice or missing, not key=value.
 inline cast_policy parse_policy(std::string_view text) {
   constexpr std::string_view where = "halfway::parse_policy";
   for (const auto& [preset, policy] : policy_presets) {

@@ -17,8 +17,8 @@ namespace halfway {
 
 namespace detail {
 
-// The finite values of a type: k * 2^exponent with |k| < 2^digits, exponent >= min_exponent,
-// magnitude <= max.
+// The finite values of a type, but that e8m0 has no zero (nor a sign, so it holds no other float):
+// k * 2^exponent with |k| < 2^digits, exponent >= min_exponent, magnitude <= max.
 struct value_set {
   int digits;
   int min_exponent;
@@ -77,21 +77,20 @@ constexpr value_set values_of(dtype type) {
 
 }  // namespace detail
 
-// Whether every number of type `narrow`, infinity included, is also one of type `wide`. Both
-// floating or both integer; otherwise false.
+/// Whether every number of type `narrow`, infinity included, is also one of type `wide`. Both
+/// floating or both integer; otherwise false.
 constexpr bool holds(dtype wide, dtype narrow) {
   if (wide == narrow) return true;
-  if (is_floating(wide) != is_floating(narrow) || wide == dtype::float8_e8m0fnu)
-    return false;  // e8m0 has no zero
+  if (is_floating(wide) != is_floating(narrow)) return false;
   const detail::value_set w = detail::values_of(wide);
   const detail::value_set n = detail::values_of(narrow);
   return w.digits >= n.digits && w.min_exponent <= n.min_exponent && w.max >= n.max &&
          (w.is_signed || !n.is_signed) && (w.has_infinity || !n.has_infinity);
 }
 
-// The narrower of a and b gives way to the wider. Integers give way to floating types, whatever
-// their size. Where neither type holds all values of the other, float32 (or int32) does: float16
-// with bfloat16, int8 with uint8. Symmetric; each type promotes to itself.
+/// The narrower of a and b gives way to the wider. Integers give way to floating types, whatever
+/// their size. Where neither type holds all values of the other, float32 (or int32) does: float16
+/// with bfloat16, int8 with uint8. Symmetric; each type promotes to itself.
 constexpr dtype promote(dtype a, dtype b) {
   if (is_floating(a) != is_floating(b)) return is_floating(a) ? a : b;
   if (holds(a, b)) return a;
@@ -99,7 +98,7 @@ constexpr dtype promote(dtype a, dtype b) {
   return is_floating(a) ? dtype::float32 : dtype::int32;
 }
 
-// The type in which all of `types` can meet, folded from the left. `types` must not be empty.
+/// The type in which all of `types` can meet, folded from the left. `types` must not be empty.
 constexpr dtype promote(std::span<const dtype> types) {
   dtype widest = types.front();
   for (const dtype type : types.subspan(1)) widest = promote(widest, type);

@@ -29,7 +29,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <ostream>
-#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -42,42 +41,42 @@
 
 namespace halfway {
 
-// The first four are torch.amp.GradScaler's defaults; the floor is DeepSpeed's and Megatron-LM's,
-// the ceiling apex's.
+/// The first four are torch.amp.GradScaler's defaults; the floor is DeepSpeed's and Megatron-LM's,
+/// the ceiling apex's.
 struct loss_scaler_options {
   float initial_scale = 65536.0f;
   float growth_factor = 2.0f;
   float backoff_factor = 0.5f;
-  std::uint64_t growth_interval = 2000;    // good steps in a row before the scale grows
-  std::uint64_t hysteresis = 1;            // skipped steps before the scale shrinks, the last included
+  std::uint64_t growth_interval = 2000;  ///< good steps in a row before the scale grows
+  std::uint64_t hysteresis = 1;  ///< skipped steps before the scale shrinks, the last included
   float min_scale = 1.0f;
-  float max_scale = 16777216.0f;           // 2^24
-  std::uint64_t max_skips_at_floor = 100;  // in a row at min_scale, then update() fails; 0: never
+  float max_scale = 16777216.0f;           ///< 2^24
+  std::uint64_t max_skips_at_floor = 100;  ///< in a row at min_scale, then update() fails; 0: never
 
   bool operator==(const loss_scaler_options&) const = default;
 };
 
 struct loss_scaler_statistics {
-  std::uint64_t steps = 0;           // updates in which every gradient was finite
-  std::uint64_t skipped = 0;         // updates in which one was not
-  std::uint64_t growths = 0;         // times the scale became larger
-  std::uint64_t backoffs = 0;        // times it became smaller
-  std::uint64_t skips_at_floor = 0;  // skipped steps in a row, up to now, with scale at min_scale
-  std::uint64_t non_finite = 0;      // gradient elements found infinite or NaN
+  std::uint64_t steps = 0;           ///< updates in which every gradient was finite
+  std::uint64_t skipped = 0;         ///< updates in which one was not
+  std::uint64_t growths = 0;         ///< times the scale became larger
+  std::uint64_t backoffs = 0;        ///< times it became smaller
+  std::uint64_t skips_at_floor = 0;  ///< skipped steps in a row, up to now, with scale at min_scale
+  std::uint64_t non_finite = 0;      ///< gradient elements found infinite or NaN
 
   bool operator==(const loss_scaler_statistics&) const = default;
 };
 
-// All that a loss_scaler is. Trivially copyable; to_string and parse_loss_scaler_state carry it as
-// text without loss.
+/// All that a loss_scaler is. Trivially copyable; to_string and parse_loss_scaler_state carry it as
+/// text without loss.
 struct loss_scaler_state {
   loss_scaler_options options;
   loss_scaler_statistics statistics;
   float scale = 65536.0f;
-  std::uint64_t good_steps = 0;         // in a row, since the scale last grew or a step was skipped
-  std::uint64_t hysteresis_left = 1;    // skipped steps until the scale shrinks; 0: each shrinks it
-  std::uint64_t unscaled_groups = 0;    // bit g: group g was unscaled since the last update
-  std::uint64_t non_finite_groups = 0;  // bit g: and has a non-finite gradient
+  std::uint64_t good_steps = 0;       ///< in a row, since the scale last grew or a step was skipped
+  std::uint64_t hysteresis_left = 1;  ///< skipped steps until the scale shrinks; 0: each shrinks it
+  std::uint64_t unscaled_groups = 0;  ///< bit g: group g was unscaled since the last update
+  std::uint64_t non_finite_groups = 0;  ///< bit g: and has a non-finite gradient
 
   bool operator==(const loss_scaler_state&) const = default;
 };
@@ -149,7 +148,7 @@ inline void check_loss_scaler_state(const loss_scaler_state& s) {
 
 }  // namespace detail
 
-// "scale=65536,good_steps=0,...": every field; reads back as the same state, bit for bit.
+/// "scale=65536,good_steps=0,...": every field; reads back as the same state, bit for bit.
 inline std::string to_string(const loss_scaler_state& state) {
   std::string text;
   detail::visit_loss_scaler_fields(state, [&text](std::string_view key, auto value) {
@@ -162,9 +161,9 @@ inline std::ostream& operator<<(std::ostream& out, const loss_scaler_state& stat
   return out << to_string(state);
 }
 
-// The state that to_string wrote; keys in any order, blanks around them allowed.
-// Errors: a key that is unknown, missing or given twice; a value that is not a number of its type;
-// a state that no scaler can be in (scale outside its limits, ...).
+/// The state that to_string wrote; keys in any order, blanks around them allowed.
+/// Errors: a key that is unknown, missing or given twice; a value that is not a number of its type;
+/// a state that no scaler can be in (scale outside its limits, ...).
 inline loss_scaler_state parse_loss_scaler_state(std::string_view text) {
   constexpr std::string_view where = "halfway::parse_loss_scaler_state";
   const std::vector<detail::assignment> assignments = detail::parse_assignments(where, text);
@@ -199,10 +198,10 @@ inline loss_scaler_state parse_loss_scaler_state(std::string_view text) {
 
 class loss_scaler {
  public:
-  // Optimizers (or parameter groups) that share a scaler are numbered 0 to max_groups - 1.
+  /// Optimizers (or parameter groups) that share a scaler are numbered 0 to max_groups - 1.
   static constexpr std::size_t max_groups = 64;
 
-  // Error: an option out of its range, named with its value.
+  /// Error: an option out of its range, named with its value.
   explicit loss_scaler(const loss_scaler_options& options = {}) {
     detail::check_loss_scaler_options(options);
     state_.options = options;
@@ -210,14 +209,14 @@ class loss_scaler {
     state_.hysteresis_left = options.hysteresis;
   }
 
-  // Continues where `state` was taken. Error: a state that no scaler can be in.
+  /// Continues where `state` was taken. Error: a state that no scaler can be in.
   explicit loss_scaler(const loss_scaler_state& state) : state_(state) {
     detail::check_loss_scaler_state(state);
   }
 
-  // A scale that never moves: a dynamic one with nowhere to go. Steps with non-finite gradients are
-  // still skipped and counted. fixed(1) is training without scaling. Error: a scale outside
-  // [2^-126, 2^126].
+  /// A scale that never moves: a dynamic one with nowhere to go. Steps with non-finite gradients
+  /// are still skipped and counted. fixed(1) is training without scaling. Error: a scale outside
+  /// [2^-126, 2^126].
   static loss_scaler fixed(float scale) {
     if (!(scale >= 0x1p-126f && scale <= 0x1p126f)) {
       fail(detail::concat("halfway::loss_scaler::fixed: scale (", scale,
@@ -228,7 +227,7 @@ class loss_scaler {
     return loss_scaler(options);
   }
 
-  // What the loss, or its gradient, is multiplied by.
+  /// What the loss, or its gradient, is multiplied by.
   float scale() const { return state_.scale; }
   float inverse_scale() const { return 1.0f / state_.scale; }
 
@@ -239,14 +238,14 @@ class loss_scaler {
 
   bool operator==(const loss_scaler&) const = default;
 
-  // Unscales the tensors of one group, one call for each tensor; see begin_unscale.
+  /// Unscales the tensors of one group, one call for each tensor; see begin_unscale.
   class unscaler {
    public:
-    // y = x / scale. Types, bounds, aliasing and errors as for halfway::unscale(x, y, factor), with
-    // factor 1 / scale rounded to float: exact for a power of two, otherwise within 2^-23 of x /
-    // scale, relatively. Returns the non-finite elements of y. Error: the scaler has been updated
-    // since begin_unscale.
-    template <detail::float_storage_range X, detail::float_output_range Y>
+    /// y = x / scale. Types, bounds, aliasing and errors as for halfway::unscale(x, y, factor),
+    /// with factor 1 / scale rounded to float: exact for a power of two, otherwise within 2^-23 of
+    /// x / scale, relatively. Returns the non-finite elements of y. Error: the scaler has been
+    /// updated since begin_unscale.
+    template <float_storage_vector X, float_output_vector Y>
     std::size_t operator()(const X& x, Y&& y) const {
       if (scaler_->updates() != updates_) {
         fail(detail::concat("halfway::loss_scaler: group ", group_,
@@ -257,10 +256,10 @@ class loss_scaler {
       return count;
     }
 
-    // In place.
-    template <detail::float_output_range X>
+    /// In place.
+    template <float_output_vector X>
     std::size_t operator()(X&& x) const {
-      return (*this)(std::span<const float>(x), std::span<float>(x));
+      return (*this)(x, x);
     }
 
    private:
@@ -273,39 +272,39 @@ class loss_scaler {
     std::uint64_t updates_;
   };
 
-  // For a group of several tensors: `auto unscale = scaler.begin_unscale(group); unscale(w16, w);
-  // unscale(b16, b);`. The result refers to this scaler. Errors: the group has been unscaled since
-  // the last update(); a group past the limit.
+  /// For a group of several tensors: `auto unscale = scaler.begin_unscale(group); unscale(w16, w);
+  /// unscale(b16, b);`. The result refers to this scaler. Errors: the group has been unscaled since
+  /// the last update(); a group past the limit.
   [[nodiscard]] unscaler begin_unscale(std::size_t group = 0) {
     check_not_unscaled(group);
     note(group, 0);
     return unscaler(*this, group);
   }
 
-  // For a group that is one tensor, or one buffer with all of them.
-  template <detail::float_storage_range X, detail::float_output_range Y>
+  /// For a group that is one tensor, or one buffer with all of them.
+  template <float_storage_vector X, float_output_vector Y>
   std::size_t unscale(const X& x, Y&& y, std::size_t group = 0) {
     check_not_unscaled(group);
     return unscaler(*this, group)(x, y);
   }
 
-  // In place.
-  template <detail::float_output_range X>
+  /// In place.
+  template <float_output_vector X>
   std::size_t unscale(X&& x, std::size_t group = 0) {
     check_not_unscaled(group);
     return unscaler(*this, group)(x);
   }
 
-  // Adds what somebody else found: another rank, or a kernel of the user's that unscales by itself.
-  // May be called any number of times. Error: a group past the limit.
+  /// Adds what somebody else found: another rank, or a kernel of the user's that unscales by
+  /// itself. May be called any number of times. Error: a group past the limit.
   void report(std::size_t group, std::size_t non_finite) {
     check_group(group);
     note(group, non_finite);
   }
 
-  // Whether the group's optimizer may step: none of its gradients was infinite or NaN.
-  // Errors: the group has not been unscaled (nor reported) since the last update(); a group past
-  // the limit.
+  /// Whether the group's optimizer may step: none of its gradients was infinite or NaN.
+  /// Errors: the group has not been unscaled (nor reported) since the last update(); a group past
+  /// the limit.
   bool should_step(std::size_t group = 0) const {
     check_group(group);
     if ((state_.unscaled_groups & bit(group)) == 0) {
@@ -315,11 +314,11 @@ class loss_scaler {
     return (state_.non_finite_groups & bit(group)) == 0;
   }
 
-  // Ends the step of all groups: counts it, moves the scale by the rule above (one non-finite group
-  // is enough to make the step a skipped one), and lets every group be unscaled again. Errors: no
-  // group was unscaled, since then nobody looked at the gradients (nothing changes);
-  // max_skips_at_floor skipped steps in a row at min_scale, since no smaller scale can help (the
-  // step has been counted; each further skip fails again).
+  /// Ends the step of all groups: counts it, moves the scale by the rule above (one non-finite
+  /// group is enough to make the step a skipped one), and lets every group be unscaled again.
+  /// Errors: no group was unscaled, since then nobody looked at the gradients (nothing changes);
+  /// max_skips_at_floor skipped steps in a row at min_scale, since no smaller scale can help (the
+  /// step has been counted; each further skip fails again).
   void update() {
     if (state_.unscaled_groups == 0) {
       fail("halfway::loss_scaler::update: no group has been unscaled since the last update()");

@@ -20,37 +20,38 @@
 #include <ranges>
 #include <span>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include "halfway/core/error.h"
 #include "halfway/core/matrix.h"
+#include "halfway/ops/row_arguments.h"
 #include "halfway/simd/dispatch.h"
+#include "halfway/simd/optimizer_args.h"
 #include "halfway/types/dtype.h"
 
 namespace halfway {
 
-// The defaults are torch.optim.SGD's where it has some.
+/// The defaults are torch.optim.SGD's where it has some.
 struct sgd_options {
   double learning_rate = 1e-2;
-  double momentum = 0;  // 0: no momentum is stored
+  double momentum = 0;  ///< 0: no momentum is stored
   double dampening = 0;
-  double weight_decay = 0;  // L2: enters the gradient
+  double weight_decay = 0;  ///< L2: enters the gradient
   bool nesterov = false;
 };
 
-// The defaults are torch.optim.Adam's; AdamW there has a weight decay of 0.01.
+/// The defaults are torch.optim.Adam's; AdamW there has a weight decay of 0.01.
 struct adam_options {
   double learning_rate = 1e-3;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0;
-  bool decoupled_weight_decay = false;  // true: AdamW
+  bool decoupled_weight_decay = false;  ///< true: AdamW
 };
 
-// What SGD remembers of one tensor. Empty momentum and step 0 before the first step; a plain value
-// to copy and to save.
+/// What SGD remembers of one tensor. Empty momentum and step 0 before the first step; a plain value
+/// to copy and to save.
 struct sgd_state {
   std::vector<float> momentum;
   std::uint64_t step = 0;
@@ -58,7 +59,7 @@ struct sgd_state {
   bool operator==(const sgd_state&) const = default;
 };
 
-// Running means of the gradient and of its square.
+/// Running means of the gradient and of its square.
 struct adam_state {
   std::vector<float> first;
   std::vector<float> second;
@@ -78,12 +79,6 @@ inline bool finite_and_not_negative(double x) {
   return x >= 0 && x <= static_cast<double>(std::numeric_limits<float>::max());
 }
 inline bool share(double x) { return x >= 0 && x < 1; }
-
-template <class Range>
-concept writable_float_storage_range =
-    std::ranges::contiguous_range<Range> && std::ranges::sized_range<Range> &&
-    float_storage<std::ranges::range_value_t<Range>> &&
-    !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<Range>>>;
 
 // Arrays of a step: sizes fit, no nulls, none shares memory with another. An empty model is none.
 template <class Model>
@@ -108,52 +103,53 @@ inline void check_state(std::string_view where, std::string_view name,
 
 }  // namespace detail
 
-// Stochastic gradient descent, with momentum if asked. For each element, with g the gradient and w
-// the master weight:
-//
-//   g <- g + weight_decay * w
-//   b <- g                                      at the first step, then
-//   b <- momentum * b + (1 - dampening) * g     (momentum != 0)
-//   d <- g,  b,  or g + momentum * b            (no momentum, momentum, nesterov)
-//   w <- w - learning_rate * d
-//   model <- w, rounded once, to nearest even (past the model's range: infinity, or NaN where it
-//   has none)
-//
-// the form of torch.optim.SGD, where the learning rate does not enter the momentum (Sutskever et
-// al., "On the importance of initialization and momentum in deep learning", 2013, has it inside).
-// All in FP32, constants rounded to float once, each sum with a product a fused multiply-add: the
-// error of d is below 8 * 2^-24 of the sum of its terms' magnitudes, and w adds one rounding. Every
-// target gives the same bits. Nothing looks for non-finite gradients: that is the scaler's part.
+/// Stochastic gradient descent, with momentum if asked. For each element, with g the gradient and w
+/// the master weight:
+///
+///   g <- g + weight_decay * w
+///   b <- g                                      at the first step, then
+///   b <- momentum * b + (1 - dampening) * g     (momentum != 0)
+///   d <- g,  b,  or g + momentum * b            (no momentum, momentum, nesterov)
+///   w <- w - learning_rate * d
+///   model <- w, rounded once, to nearest even (past the model's range: infinity, or NaN where it
+///   has none)
+///
+/// the form of torch.optim.SGD, where the learning rate does not enter the momentum (Sutskever et
+/// al., "On the importance of initialization and momentum in deep learning", 2013, has it inside).
+/// All in FP32, constants rounded to float once, each sum with a product a fused multiply-add: the
+/// error of d is below 8 * 2^-24 of the sum of its terms' magnitudes, and w adds one rounding.
+/// Every target gives the same bits. Nothing looks for non-finite gradients: that is the scaler's
+/// part.
 class sgd {
  public:
-  // Errors: a learning rate or weight decay that is negative, infinite or NaN; momentum or
-  // dampening outside [0, 1); nesterov without momentum or with dampening.
+  /// Errors: a learning rate or weight decay that is negative, infinite or NaN; momentum or
+  /// dampening outside [0, 1); nesterov without momentum or with dampening.
   explicit sgd(const sgd_options& options = {}) : options_(checked(options)) {}
 
   const sgd_options& options() const { return options_; }
 
-  // For schedules. Error: as above.
+  /// For schedules. Error: as above.
   void set_learning_rate(double value) {
     sgd_options changed = options_;
     changed.learning_rate = value;
     options_ = checked(changed);
   }
 
-  // One step of one tensor.
-  // Errors, before anything is written: sizes that differ, null with a size, arguments that share
-  // memory, a state that belongs to a tensor of another size.
+  /// One step of one tensor.
+  /// Errors, before anything is written: sizes that differ, null with a size, arguments that share
+  /// memory, a state that belongs to a tensor of another size.
   void step(sgd_state& state, std::span<float> master, std::span<const float> gradient) const {
     step_and_copy<float>(state, master, gradient, {});
   }
 
-  // ... and writes the weights for the model, any contiguous range of float, half, bfloat16,
-  // float8_*. Errors also: model of another size than master, or sharing memory with an argument.
-  template <detail::writable_float_storage_range Model>
+  /// ... and writes the weights for the model, any contiguous range of float, half, bfloat16,
+  /// float8_*. Errors also: model of another size than master, or sharing memory with an argument.
+  template <float_storage_output_vector Model>
   void step(sgd_state& state, std::span<float> master, std::span<const float> gradient,
             Model&& model) const {
     detail::check_equal("halfway::sgd::step", "model.size()", std::ranges::size(model),
                         "master.size()", master.size());
-    step_and_copy<std::ranges::range_value_t<Model>>(state, master, gradient, model);
+    step_and_copy<detail::vector_element<Model>>(state, master, gradient, model);
   }
 
  private:
@@ -227,34 +223,34 @@ class sgd {
 // is the scaler's part.
 class adam {
  public:
-  // Errors: a learning rate, epsilon or weight decay that is negative, infinite or NaN; a beta
-  // outside [0, 1).
+  /// Errors: a learning rate, epsilon or weight decay that is negative, infinite or NaN; a beta
+  /// outside [0, 1).
   explicit adam(const adam_options& options = {}) : options_(checked(options)) {}
 
   const adam_options& options() const { return options_; }
 
-  // For schedules. Error: as above.
+  /// For schedules. Error: as above.
   void set_learning_rate(double value) {
     adam_options changed = options_;
     changed.learning_rate = value;
     options_ = checked(changed);
   }
 
-  // One step of one tensor.
-  // Errors, before anything is written: sizes that differ, null with a size, arguments that share
-  // memory, a state that belongs to a tensor of another size.
+  /// One step of one tensor.
+  /// Errors, before anything is written: sizes that differ, null with a size, arguments that share
+  /// memory, a state that belongs to a tensor of another size.
   void step(adam_state& state, std::span<float> master, std::span<const float> gradient) const {
     step_and_copy<float>(state, master, gradient, {});
   }
 
-  // ... and writes the weights for the model, any contiguous range of float, half, bfloat16,
-  // float8_*. Errors also: model of another size than master, or sharing memory with an argument.
-  template <detail::writable_float_storage_range Model>
+  /// ... and writes the weights for the model, any contiguous range of float, half, bfloat16,
+  /// float8_*. Errors also: model of another size than master, or sharing memory with an argument.
+  template <float_storage_output_vector Model>
   void step(adam_state& state, std::span<float> master, std::span<const float> gradient,
             Model&& model) const {
     detail::check_equal("halfway::adam::step", "model.size()", std::ranges::size(model),
                         "master.size()", master.size());
-    step_and_copy<std::ranges::range_value_t<Model>>(state, master, gradient, model);
+    step_and_copy<detail::vector_element<Model>>(state, master, gradient, model);
   }
 
  private:
