@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -91,6 +92,21 @@ TEST(Promote, IsSymmetricIdempotentAndLosesNothing) {
   }
 }
 
+TEST(Promote, OrderDoesNotMatter) {
+  for (const dtype a : halfway::all_dtypes) {
+    for (const dtype b : halfway::all_dtypes) {
+      for (const dtype c : halfway::all_dtypes) {
+        std::array<dtype, 3> types = {a, b, c};
+        const dtype first = promote(types);
+        std::ranges::sort(types);
+        do {
+          ASSERT_EQ(promote(types), first) << name(a) << " " << name(b) << " " << name(c);
+        } while (std::ranges::next_permutation(types).found);
+      }
+    }
+  }
+}
+
 TEST(Promote, KnownPairs) {
   EXPECT_EQ(promote(dtype::bfloat16, dtype::float32), dtype::float32);
   EXPECT_EQ(promote(dtype::float32, dtype::float64), dtype::float64);
@@ -102,6 +118,9 @@ TEST(Promote, KnownPairs) {
   EXPECT_EQ(promote(dtype::int32, dtype::float16), dtype::float16);
   const std::array<dtype, 3> three = {dtype::int8, dtype::bfloat16, dtype::float16};
   EXPECT_EQ(promote(three), dtype::float32);
+  const std::array<dtype, 3> held = {dtype::float8_e4m3fn, dtype::float8_e5m2, dtype::float16};
+  EXPECT_EQ(promote(held), dtype::float16);
+  EXPECT_EQ(promote(std::array{dtype::int4}), dtype::int4);
 }
 
 }  // namespace

@@ -130,7 +130,7 @@ class [[nodiscard]] autocast {
   const autocast* outer_;
 };
 
-// The type that an operation computes in on this thread now; see autocast_state::compute_dtype.
+/// The type that an operation computes in on this thread now; see autocast_state::compute_dtype.
 inline dtype compute_dtype(std::string_view op_name, std::span<const dtype> inputs = {}) {
   return autocast::current().compute_dtype(op_name, inputs);
 }

@@ -7,6 +7,7 @@
 #ifndef HALFWAY_PRECISION_PROMOTE_H_
 #define HALFWAY_PRECISION_PROMOTE_H_
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -88,21 +89,26 @@ constexpr bool holds(dtype wide, dtype narrow) {
          (w.is_signed || !n.is_signed) && (w.has_infinity || !n.has_infinity);
 }
 
-/// The narrower of a and b gives way to the wider. Integers give way to floating types, whatever
-/// their size. Where neither type holds all values of the other, float32 (or int32) does: float16
-/// with bfloat16, int8 with uint8. Symmetric; each type promotes to itself.
-constexpr dtype promote(dtype a, dtype b) {
-  if (is_floating(a) != is_floating(b)) return is_floating(a) ? a : b;
-  if (holds(a, b)) return a;
-  if (holds(b, a)) return b;
-  return is_floating(a) ? dtype::float32 : dtype::int32;
+/// The type among `types` that holds the values of all others; where there is none, float32 (or
+/// int32): for float16 with bfloat16, int8 with uint8. Integers give way to floating types,
+/// whatever their size. The order of the types does not matter; there must be at least one.
+constexpr dtype promote(std::span<const dtype> types) {
+  bool floating = false;
+  for (const dtype type : types) floating = floating || is_floating(type);
+  for (const dtype wide : types) {
+    bool holds_all = is_floating(wide) == floating;
+    for (const dtype type : types) {
+      if (is_floating(type) == floating) holds_all = holds_all && holds(wide, type);
+    }
+    if (holds_all) return wide;
+  }
+  return floating ? dtype::float32 : dtype::int32;
 }
 
-/// The type in which all of `types` can meet, folded from the left. `types` must not be empty.
-constexpr dtype promote(std::span<const dtype> types) {
-  dtype widest = types.front();
-  for (const dtype type : types.subspan(1)) widest = promote(widest, type);
-  return widest;
+/// The same for two.
+constexpr dtype promote(dtype a, dtype b) {
+  const std::array<dtype, 2> types = {a, b};
+  return promote(types);
 }
 
 }  // namespace halfway

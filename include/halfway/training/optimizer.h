@@ -203,24 +203,24 @@ class sgd {
   sgd_options options_;
 };
 
-// Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1) and, with
-// decoupled weight decay, AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization",
-// 2019, algorithm 2, without its schedule multiplier; the decay is multiplied by the learning rate,
-// as torch.optim.AdamW does). At step t = 1, 2, ... of a tensor, for each element:
-//
-//   g <- g + weight_decay * w                   (not decoupled)
-//   m <- beta1 * m + (1 - beta1) * g
-//   v <- beta2 * v + (1 - beta2) * g^2
-//   w <- w - learning_rate * weight_decay * w   (decoupled)
-//   w <- w - learning_rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon)
-//   model <- w, rounded once, to nearest even (past the model's range: infinity, or NaN where it
-//   has none)
-//
-// All in FP32, sums with products fused; what does not depend on the element is computed in double
-// and rounded to float once. Square root and division are correctly rounded (not on 32-bit Arm), so
-// every target gives the same bits. Where (1 - beta2) * g^2 is below 2^-126, v loses digits; beyond
-// the range of float v is infinite and the step zero. Nothing looks for non-finite gradients: that
-// is the scaler's part.
+/// Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1) and, with
+/// decoupled weight decay, AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization",
+/// 2019, algorithm 2, without its schedule multiplier; the decay is multiplied by the learning
+/// rate, as torch.optim.AdamW does). At step t = 1, 2, ... of a tensor, for each element:
+///
+///   g <- g + weight_decay * w                   (not decoupled)
+///   m <- beta1 * m + (1 - beta1) * g
+///   v <- beta2 * v + (1 - beta2) * g^2
+///   w <- w - learning_rate * weight_decay * w   (decoupled)
+///   w <- w - learning_rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon)
+///   model <- w, rounded once, to nearest even (past the model's range: infinity, or NaN where it
+///   has none)
+///
+/// All in FP32, sums with products fused; what does not depend on the element is computed in double
+/// and rounded to float once. Square root and division are correctly rounded (not on 32-bit Arm),
+/// so every target gives the same bits. Where (1 - beta2) * g^2 is below 2^-126, v loses digits;
+/// beyond the range of float v is infinite and the step zero. Nothing looks for non-finite
+/// gradients: that is the scaler's part.
 class adam {
  public:
   /// Errors: a learning rate, epsilon or weight decay that is negative, infinite or NaN; a beta
