@@ -15,6 +15,7 @@
 
 #include "halfway/simd/elementwise-inl.h"
 #include "halfway/simd/fma-inl.h"
+#include "halfway/simd/gelu-inl.h"
 #include "halfway/simd/math-inl.h"
 #include "hwy/highway.h"
 
@@ -32,48 +33,34 @@ struct ReluBackwardOp {
   }
 };
 
-// phi and Phi, the density and the distribution function of the normal distribution: Phi(x) + x
-// phi(x).
 struct GeluBackwardOp {
   template <class DF, class V>
   HWY_INLINE V operator()(DF df, V x, V dy) const {
-    const auto t = AtMost(hn::Abs(x), hn::Set(df, 15.0f));
-    const auto square = hn::Mul(t, t);
-    const auto square_low = NegFma(t, t, square);
-    const auto e =
-        SplitExp(df, hn::Mul(square, hn::Set(df, -0.5f)), hn::Mul(square_low, hn::Set(df, 0.5f)));
-    const auto w = hn::Div(hn::Set(df, 1.0f), hn::Add(t, hn::Set(df, 4.0f)));
-    const auto s = Fma(hn::Set(df, -8.0f), w, hn::Set(df, 1.0f));
-    const auto p = Polynomial(df, s, 0x1.82b4bcp-1f, -0x1.373e38p-1f, 0x1.8c6d72p-2f,
-                              -0x1.7e002cp-3f, 0x1.eee374p-5f, -0x1.ecfbe4p-8f, -0x1.cfe1b0p-9f,
-                              0x1.97b9eap-10f, 0x1.b847dcp-13f, -0x1.ca7482p-14f);
-    // For -t: e^(-t^2 / 2) (r(t) - t / sqrt(2 pi)), and the slope at t is 1 minus the slope at -t.
-    const auto bracket = NegFma(t, hn::Set(df, 0.3989422804014327f), hn::Mul(w, p));
-    const auto at_minus_t =
-        ScaleByPowerOf2(df, hn::Mul(bracket, hn::Add(hn::Set(df, 1.0f), e.p)), e.n);
-    const auto slope =
-        hn::IfThenElse(hn::Lt(x, hn::Zero(df)), at_minus_t, hn::Sub(hn::Set(df, 1.0f), at_minus_t));
-    return hn::Mul(dy, slope);
+    return hn::Mul(dy, GeluSlope(df, x));
   }
 };
 
+struct GeluTanhBackwardOp {
+  template <class DF, class V>
+  HWY_INLINE V operator()(DF df, V x, V dy) const {
+    return hn::Mul(dy, GeluTanhSlope(df, x));
+  }
+};
+
+// 1 - tanh^2 x = 4 e / (1 + e)^2 with e = e^-2|x|, which does not cancel.
 struct TanhBackwardOp {
   template <class DF, class V>
   HWY_INLINE V operator()(DF df, V x, V dy) const {
-    // 1 - tanh^2 = 4 e / (1 + e)^2 with e = e^-2|x|, which does not cancel.
-    const auto t = AtMost(hn::Abs(x), hn::Set(df, 52.0f));
-    const auto e = Exp(df, hn::Mul(t, hn::Set(df, -2.0f)));
-    const auto d = hn::Add(e, hn::Set(df, 1.0f));
-    return hn::Mul(dy, hn::Div(hn::Mul(e, hn::Set(df, 4.0f)), hn::Mul(d, d)));
+    const auto t = AtMost(hn::Abs(x), hn::Set(df, 54.0f));  // where it has fallen to 0
+    return hn::Mul(dy, LogisticSlope(df, SplitExp(df, hn::Mul(t, hn::Set(df, -2.0f))), 2.0f));
   }
 };
 
 struct SigmoidBackwardOp {
   template <class DF, class V>
   HWY_INLINE V operator()(DF df, V x, V dy) const {
-    const auto e = Exp(df, hn::Neg(hn::Abs(x)));
-    const auto d = hn::Add(e, hn::Set(df, 1.0f));
-    return hn::Mul(dy, hn::Div(e, hn::Mul(d, d)));
+    const auto t = AtMost(hn::Abs(x), hn::Set(df, 105.0f));
+    return hn::Mul(dy, LogisticSlope(df, SplitExp(df, hn::Neg(t)), 0.0f));
   }
 };
 
@@ -81,25 +68,13 @@ struct SigmoidBackwardOp {
 struct SiluBackwardOp {
   template <class DF, class V>
   HWY_INLINE V operator()(DF df, V x, V dy) const {
+    // Beyond, it has fallen to 0 or risen to 1; an infinity would make the product NaN.
+    const auto bound = hn::Set(df, 110.0f);
+    const auto clamped = AtMost(AtLeast(x, hn::Neg(bound)), bound);
+    const auto e = SplitExp(df, hn::Neg(hn::Abs(clamped)));
     const auto one = hn::Set(df, 1.0f);
-    const auto clamped = AtMost(AtLeast(x, hn::Set(df, -120.0f)), hn::Set(df, 120.0f));
-    const auto s = Sigmoid(df, clamped);
-    return hn::Mul(dy, hn::Mul(s, Fma(clamped, Sigmoid(df, hn::Neg(clamped)), one)));
-  }
-};
-
-struct GeluTanhBackwardOp {
-  template <class DF, class V>
-  HWY_INLINE V operator()(DF df, V x, V dy) const {
-    // gelu = x s(z): slope = s + x s (1 - s) z', z = c1 x + c3 x^3.
-    const auto one = hn::Set(df, 1.0f);
-    const auto clamped = AtMost(AtLeast(x, hn::Set(df, -12.0f)), hn::Set(df, 12.0f));
-    const auto c1 = hn::Set(df, 1.5957691216057308f);
-    const auto c3 = hn::Set(df, 0.07135481282636104f);
-    const auto u = hn::Mul(clamped, clamped);
-    const auto z = hn::Mul(clamped, Fma(u, c3, c1));
-    const auto slope_z = hn::Mul(clamped, Fma(u, hn::Set(df, 3 * 0.07135481282636104f), c1));
-    return hn::Mul(dy, hn::Mul(Sigmoid(df, z), Fma(slope_z, Sigmoid(df, hn::Neg(z)), one)));
+    const auto complement = ScaledSigmoid(df, hn::Neg(clamped), one, e);
+    return hn::Mul(dy, ScaledSigmoid(df, clamped, Fma(clamped, complement, one), e));
   }
 };
 

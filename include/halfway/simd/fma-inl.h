@@ -57,7 +57,7 @@ HWY_INLINE VD FmaToOdd(VD a, VD b, VD c) {
 }
 
 template <class V>
-HWY_INLINE V Fma(V a, V b, V c) {
+HWY_NOINLINE V FmaByOdd(V a, V b, V c) {
   const hn::DFromV<V> df;
   if constexpr (hn::MaxLanes(df) * sizeof(double) <= HWY_MAX_BYTES) {
     const hn::Rebind<double, decltype(df)> dd;
@@ -65,8 +65,34 @@ HWY_INLINE V Fma(V a, V b, V c) {
                         FmaToOdd(hn::PromoteTo(dd, a), hn::PromoteTo(dd, b), hn::PromoteTo(dd, c)));
   } else {
     const hn::Half<decltype(df)> dh;
-    return hn::Combine(df, Fma(hn::UpperHalf(dh, a), hn::UpperHalf(dh, b), hn::UpperHalf(dh, c)),
-                       Fma(hn::LowerHalf(dh, a), hn::LowerHalf(dh, b), hn::LowerHalf(dh, c)));
+    return hn::Combine(df,
+                       FmaByOdd(hn::UpperHalf(dh, a), hn::UpperHalf(dh, b), hn::UpperHalf(dh, c)),
+                       FmaByOdd(hn::LowerHalf(dh, a), hn::LowerHalf(dh, b), hn::LowerHalf(dh, c)));
+  }
+}
+
+template <class V>
+HWY_INLINE V Fma(V a, V b, V c) {
+  const hn::DFromV<V> df;
+  if constexpr (hn::MaxLanes(df) * sizeof(float) == HWY_MAX_BYTES && hn::MaxLanes(df) >= 2) {
+    const hn::Repartition<double, decltype(df)> dd;
+    const hn::RebindToSigned<decltype(df)> di;
+    const auto low = hn::Add(hn::Mul(hn::PromoteLowerTo(dd, a), hn::PromoteLowerTo(dd, b)),
+                             hn::PromoteLowerTo(dd, c));
+    const auto high = hn::Add(hn::Mul(hn::PromoteUpperTo(dd, a), hn::PromoteUpperTo(dd, b)),
+                              hn::PromoteUpperTo(dd, c));
+    // Rounding the rounded sum again is wrong only if it lies half-way between two floats: the
+    // lower 29 bits are 1000..., or others where the float is subnormal.
+    const auto lower = hn::ConcatEven(di, hn::BitCast(di, high), hn::BitCast(di, low));
+    const auto upper = hn::ConcatOdd(di, hn::BitCast(di, high), hn::BitCast(di, low));
+    const auto half_way = hn::Eq(hn::And(lower, hn::Set(di, 0x1FFFFFFF)), hn::Set(di, 0x10000000));
+    const auto subnormal =
+        hn::Lt(hn::And(upper, hn::Set(di, 0x7FF00000)), hn::Set(di, (1023 - 126) << 20));
+    if (HWY_UNLIKELY(!hn::AllFalse(di, hn::Or(half_way, subnormal)))) return FmaByOdd(a, b, c);
+    return hn::Combine(df, hn::DemoteTo(hn::Half<decltype(df)>(), high),
+                       hn::DemoteTo(hn::Half<decltype(df)>(), low));
+  } else {
+    return FmaByOdd(a, b, c);
   }
 }
 

@@ -44,13 +44,22 @@ HWY_INLINE V AtMost(V x, V bound) {
 #endif
 }
 
-// The larger of a and x, a where x is NaN.
+// The larger (smaller) of a and x, a where x is NaN.
 template <class V>
 HWY_INLINE V LargerOrFirst(V a, V x) {
 #if HWY_ARCH_X86
   return hn::Max(x, a);
 #else
   return hn::IfThenElse(hn::Gt(x, a), x, a);
+#endif
+}
+
+template <class V>
+HWY_INLINE V SmallerOrFirst(V a, V x) {
+#if HWY_ARCH_X86
+  return hn::Min(x, a);
+#else
+  return hn::IfThenElse(hn::Lt(x, a), x, a);
 #endif
 }
 
@@ -71,30 +80,51 @@ struct ExpParts {
   V p;  // in [-0.293, 0.4143]
 };
 
-// e^x = 2^n (1 + p) for |x| < 150; NaN gives NaN. The second form takes e^(x + low) with an addend
-// below the last digit of x.
+// n = x / ln 2 rounded to an integer; adding 1.5 * 2^23 leaves it in the last digits.
 template <class DF>
-HWY_INLINE ExpParts<hn::VFromD<DF>> FinishExp(DF df, hn::VFromD<DF> n, hn::VFromD<DF> r_high) {
-  const auto r = NegFma(n, hn::Set(df, 0x1.7f7d1cp-20f), r_high);
-  // e^r = 1 + r + r^2 q(r) on [-ln(2)/2, ln(2)/2], relative error 2^-28.2.
-  const auto q = Polynomial(df, r, 0x1.fffffcp-2f, 0x1.55548cp-3f, 0x1.555858p-5f, 0x1.123de0p-7f,
-                            0x1.6ac74ap-10f);
-  return {n, Fma(hn::Mul(r, r), q, r)};
+HWY_INLINE hn::VFromD<DF> ExpExponent(DF df, hn::VFromD<DF> x) {
+  const auto shifter = hn::Set(df, 12582912.0f);
+  return hn::Sub(Fma(x, hn::Set(df, 0x1.715476p+0f), shifter), shifter);
 }
+
+// q in e^r = 1 + r + r^2 q(r) on [-ln(2)/2, ln(2)/2], fitted to the weight e^-3r so that it is most
+// exact where the sum is below 1 and its last digit smallest: error 2^-29.4 there, 2^-27 above.
+template <class DF>
+HWY_INLINE hn::VFromD<DF> ExpPolynomial(DF df, hn::VFromD<DF> r) {
+  return Polynomial(df, r, 0x1.fffff2p-2f, 0x1.5554a4p-3f, 0x1.5561eap-5f, 0x1.122ecep-7f,
+                    0x1.630716p-10f);
+}
+
+// ln 2 in two parts, the first of 16 bits: n * high is exact for |n| < 256, and so is x - n * high.
+constexpr float kLn2High = 0x1.62e4p-1f;
+constexpr float kLn2Low = 0x1.7f7d1cp-20f;
+
+// e^x = 2^n (1 + p) for |x| < 150; NaN gives NaN.
 template <class DF>
 HWY_INLINE ExpParts<hn::VFromD<DF>> SplitExp(DF df, hn::VFromD<DF> x) {
-  // Adding 1.5 * 2^23 leaves an integer in the last digits, rounded to nearest.
-  const auto shifter = hn::Set(df, 12582912.0f);
-  const auto n = hn::Sub(Fma(x, hn::Set(df, 0x1.715476p+0f), shifter), shifter);
-  // ln 2 in two parts, the first of 16 bits: n * part is exact for |n| < 256, and so is the
-  // difference.
-  return FinishExp(df, n, NegFma(n, hn::Set(df, 0x1.62e4p-1f), x));
+  const auto n = ExpExponent(df, x);
+  const auto r = NegFma(n, hn::Set(df, kLn2Low), NegFma(n, hn::Set(df, kLn2High), x));
+  return {n, Fma(hn::Mul(r, r), ExpPolynomial(df, r), r)};
 }
+
+// e^(x + low) = 2^n (1 + p + p_low), low an addend below the last digit of x.
+template <class V>
+struct ExactExpParts {
+  V n;
+  V p;
+  V p_low;
+};
 template <class DF>
-HWY_INLINE ExpParts<hn::VFromD<DF>> SplitExp(DF df, hn::VFromD<DF> x, hn::VFromD<DF> low) {
-  const auto shifter = hn::Set(df, 12582912.0f);
-  const auto n = hn::Sub(Fma(x, hn::Set(df, 0x1.715476p+0f), shifter), shifter);
-  return FinishExp(df, n, hn::Add(NegFma(n, hn::Set(df, 0x1.62e4p-1f), x), low));
+HWY_INLINE ExactExpParts<hn::VFromD<DF>> SplitExpExactly(DF df, hn::VFromD<DF> x,
+                                                         hn::VFromD<DF> low) {
+  const auto n = ExpExponent(df, x);
+  const auto high = NegFma(n, hn::Set(df, kLn2High), x);
+  const auto r = NegFma(n, hn::Set(df, kLn2Low), high);
+  const auto r_low = hn::Add(NegFma(n, hn::Set(df, kLn2Low), hn::Sub(high, r)), low);
+  const auto square = hn::Mul(r, r);
+  const auto q = ExpPolynomial(df, r);
+  const auto p = Fma(square, q, r);
+  return {n, p, hn::Add(Fma(square, q, hn::Sub(r, p)), Fma(r_low, p, r_low))};
 }
 
 // v * 2^n for integers n in [-250, 250], rounded once if |v| is in [0.5, 2]: gradual underflow,
@@ -171,7 +201,7 @@ HWY_INLINE hn::VFromD<DF> Tanh(DF df, hn::VFromD<DF> x) {
   const auto p = Polynomial(df, u, -0x1.55554ep-2f, 0x1.110f38p-3f, -0x1.b9ca4ep-5f, 0x1.62f1cap-6f,
                             -0x1.0ed7a8p-7f, 0x1.529d4cp-9f, -0x1.ddd836p-12f);
   const auto small = Fma(hn::Mul(x, u), p, x);
-  return hn::IfThenElse(hn::Lt(t, hn::Set(df, 0.9f)), small, hn::CopySign(large, x));
+  return hn::CopySign(hn::IfThenElse(hn::Lt(t, hn::Set(df, 0.9f)), small, large), x);
 }
 
 // The logistic function and what its derivative needs: with t = |x|, e^-t in two floats and 1 / (1
@@ -212,22 +242,41 @@ HWY_INLINE V DivideByLogistic(V high, V low, const LogisticParts<V>& s) {
   return Fma(remainder, s.reciprocal, quotient);
 }
 
-// 1 / (1 + e^-(x + low)). Error below 1 ULP, also where the result is subnormal.
+// factor / (1 + e^-x), e = e^-|x|.
 template <class DF>
-HWY_INLINE hn::VFromD<DF> SigmoidOfParts(DF df, ExpParts<hn::VFromD<DF>> e,
-                                         hn::MFromD<DF> negative) {
+HWY_INLINE hn::VFromD<DF> ScaledSigmoid(DF df, hn::VFromD<DF> x, hn::VFromD<DF> factor,
+                                        ExpParts<hn::VFromD<DF>> e) {
+  const auto negative = hn::Lt(x, hn::Zero(df));
   const auto s = SplitLogistic(df, e);
   const auto one = hn::Set(df, 1.0f);
   const auto quotient = DivideByLogistic(hn::IfThenElse(negative, s.high, one),
                                          hn::IfThenElseZero(negative, s.low), s);
-  return ScaleByPowerOf2(df, quotient, hn::IfThenElseZero(negative, s.n));
+  return ScaleByPowerOf2(df, hn::Mul(factor, quotient), hn::IfThenElseZero(negative, s.n));
+}
+
+// 2^shift e / (1 + e)^2, e = e^-t: the derivative of the logistic function where shift is 0.
+template <class DF>
+HWY_INLINE hn::VFromD<DF> LogisticSlope(DF df, ExpParts<hn::VFromD<DF>> e, float shift) {
+  const auto one = hn::Set(df, 1.0f);
+  const auto significand = hn::Add(e.p, one);
+  const auto sum = hn::Add(ScaleByPowerOf2(df, significand, e.n), one);
+  return ScaleByPowerOf2(df, hn::Div(significand, hn::Mul(sum, sum)),
+                         hn::Add(e.n, hn::Set(df, shift)));
 }
 
 // 1 / (1 + e^-x). Error below 1 ULP, also where the result is subnormal.
 template <class DF>
 HWY_INLINE hn::VFromD<DF> Sigmoid(DF df, hn::VFromD<DF> x) {
   const auto e = SplitExp(df, AtLeast(hn::Neg(hn::Abs(x)), hn::Set(df, -104.0f)));
-  return SigmoidOfParts(df, e, hn::Lt(x, hn::Zero(df)));
+  return ScaledSigmoid(df, x, hn::Set(df, 1.0f), e);
+}
+
+// x / (1 + e^-x). Error below 2 ULP, also where the result is subnormal. -0 at -inf.
+template <class DF>
+HWY_INLINE hn::VFromD<DF> Silu(DF df, hn::VFromD<DF> x) {
+  const auto bound = hn::Set(df, -110.0f);  // below it the result rounds to 0
+  const auto e = SplitExp(df, AtLeast(hn::Neg(hn::Abs(x)), bound));
+  return ScaledSigmoid(df, x, AtLeast(x, bound), e);
 }
 
 }  // namespace HWY_NAMESPACE

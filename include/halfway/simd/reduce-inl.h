@@ -13,9 +13,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "halfway/simd/fma-inl.h"
 #include "halfway/simd/load_store-inl.h"
+#include "halfway/simd/math-inl.h"
 #include "halfway/simd/row_args.h"
 #include "halfway/simd/sum-inl.h"
 #include "hwy/highway.h"
@@ -165,30 +167,32 @@ mean_and_variance MeanVarianceKernel(const T* x, size_t n) {
 
 // ------------------------------ Extrema
 
-// op(a, b): is b to take the place of a?
+// The better of a and x; a where x is NaN, and where they are equal.
 struct GreaterOp {
-  static constexpr float kStart = -__builtin_huge_valf();
   template <class V>
-  HWY_INLINE hn::MFromD<hn::DFromV<V>> operator()(V a, V b) const {
-    return hn::Lt(a, b);
+  HWY_INLINE V operator()(V a, V x) const {
+    return LargerOrFirst(a, x);
   }
+  static constexpr float kWorst = -std::numeric_limits<float>::infinity();
 };
 struct LessOp {
-  static constexpr float kStart = __builtin_huge_valf();
   template <class V>
-  HWY_INLINE hn::MFromD<hn::DFromV<V>> operator()(V a, V b) const {
-    return hn::Lt(b, a);
+  HWY_INLINE V operator()(V a, V x) const {
+    return SmallerOrFirst(a, x);
   }
+  static constexpr float kWorst = std::numeric_limits<float>::infinity();
 };
 
-// The extremum of the elements that are no NaN; whether there are NaNs. Of zeros with different
-// signs either may be taken.
+struct Extremum {
+  float value;   // of the elements that are no NaN; of zeros with different signs either
+  bool has_nan;  // among the elements
+};
 template <class Op, class T>
-HWY_INLINE float FindExtremum(const Op& before, const T* x, size_t n, bool& has_nan) {
+HWY_INLINE Extremum FindExtremum(const Op& better, const T* x, size_t n) {
   const hn::ScalableTag<float> df;
   const size_t lanes = hn::Lanes(df);
-  const auto start = hn::Set(df, Op::kStart);
-  auto best0 = start, best1 = start, best2 = start, best3 = start;
+  const auto worst = hn::Set(df, Op::kWorst);
+  auto best0 = worst, best1 = worst, best2 = worst, best3 = worst;
   auto nan0 = hn::MaskFalse(df), nan1 = nan0;
   size_t i = 0;
   for (; i + 4 * lanes <= n; i += 4 * lanes) {
@@ -196,30 +200,26 @@ HWY_INLINE float FindExtremum(const Op& before, const T* x, size_t n, bool& has_
     const auto v1 = LoadF32(df, x + i + lanes);
     const auto v2 = LoadF32(df, x + i + 2 * lanes);
     const auto v3 = LoadF32(df, x + i + 3 * lanes);
-    best0 = hn::IfThenElse(before(best0, v0), v0, best0);
-    best1 = hn::IfThenElse(before(best1, v1), v1, best1);
-    best2 = hn::IfThenElse(before(best2, v2), v2, best2);
-    best3 = hn::IfThenElse(before(best3, v3), v3, best3);
-    nan0 = hn::Or(nan0, hn::Or(hn::IsNaN(v0), hn::IsNaN(v1)));
-    nan1 = hn::Or(nan1, hn::Or(hn::IsNaN(v2), hn::IsNaN(v3)));
+    best0 = better(best0, v0);
+    best1 = better(best1, v1);
+    best2 = better(best2, v2);
+    best3 = better(best3, v3);
+    nan0 = hn::Or(nan0, hn::IsEitherNaN(v0, v1));
+    nan1 = hn::Or(nan1, hn::IsEitherNaN(v2, v3));
   }
   for (; i < n; i += lanes) {
     const size_t count = HWY_MIN(lanes, n - i);
-    const auto v = hn::IfThenElse(hn::FirstN(df, count), LoadNF32(df, x + i, count), start);
-    best0 = hn::IfThenElse(before(best0, v), v, best0);
+    const auto v = hn::IfThenElse(hn::FirstN(df, count), LoadNF32(df, x + i, count), worst);
+    best0 = better(best0, v);
     nan0 = hn::Or(nan0, hn::IsNaN(v));
   }
-  best0 = hn::IfThenElse(before(best0, best1), best1, best0);
-  best2 = hn::IfThenElse(before(best2, best3), best3, best2);
-  best0 = hn::IfThenElse(before(best0, best2), best2, best0);
-  has_nan = !hn::AllFalse(df, hn::Or(nan0, nan1));
+  best0 = better(better(best0, best1), better(best2, best3));
   HWY_ALIGN float values[hn::MaxLanes(df)];
   hn::Store(best0, df, values);
-  float best = values[0];
-  for (size_t j = 1; j < lanes; ++j) {
-    if (Op::kStart < 0.0f ? best < values[j] : values[j] < best) best = values[j];
-  }
-  return best;
+  const hn::CappedTag<float, 1> d1;
+  auto best = hn::Load(d1, values);
+  for (size_t j = 1; j < lanes; ++j) best = better(best, hn::LoadU(d1, values + j));
+  return {hn::GetLane(best), !hn::AllFalse(df, hn::Or(nan0, nan1))};
 }
 
 // The first index whose element is `value`, or is NaN if nan; n if there is none.
@@ -239,21 +239,27 @@ HWY_INLINE size_t FindFirst(const T* x, size_t n, float value, bool nan) {
 }
 
 template <class Op, class T>
-HWY_INLINE size_t FindFirstExtremum(const Op& before, const T* x, size_t n) {
-  bool has_nan = false;
-  const float best = FindExtremum(before, x, n, has_nan);
-  return FindFirst(x, n, best, has_nan);
+HWY_INLINE size_t FindFirstExtremum(const Op& better, const T* x, size_t n) {
+  const Extremum extremum = FindExtremum(better, x, n);
+  return FindFirst(x, n, extremum.value, extremum.has_nan);
 }
 
-// The element itself, so that of zeros with different signs it is the first one.
+// As an element: the first NaN, and of zeros with different signs the first one.
+template <class Op, class T>
+HWY_INLINE float ExtremeElement(const Op& better, const T* x, size_t n) {
+  const Extremum extremum = FindExtremum(better, x, n);
+  if (!extremum.has_nan && extremum.value != 0.0f) return extremum.value;
+  const size_t i = FindFirst(x, n, extremum.value, extremum.has_nan);
+  return hn::GetLane(LoadNF32(hn::CappedTag<float, 1>(), x + i, 1));
+}
+
 template <class T>
 float MaxKernel(const T* x, size_t n) {
-  return hn::GetLane(
-      LoadNF32(hn::CappedTag<float, 1>(), x + FindFirstExtremum(GreaterOp(), x, n), 1));
+  return ExtremeElement(GreaterOp(), x, n);
 }
 template <class T>
 float MinKernel(const T* x, size_t n) {
-  return hn::GetLane(LoadNF32(hn::CappedTag<float, 1>(), x + FindFirstExtremum(LessOp(), x, n), 1));
+  return ExtremeElement(LessOp(), x, n);
 }
 template <class T>
 size_t ArgmaxKernel(const T* x, size_t n) {

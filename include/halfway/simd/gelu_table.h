@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// The coefficients of gelu on [0, 4): a polynomial for each eighth, computed by the compiler.
+//
+//   Phi(-t) = sum over k of gelu_table<>.coefficient[k][i] * (t - i / 8)^k,  i = round(8 t)
+//
+// For each center c = i / 8 the Taylor series about c is economized: from the highest degree down,
+// the multiple of a Chebyshev polynomial is subtracted that removes the term, which is the least
+// change on [c - 1/16, c + 1/16] (Lanczos, Applied Analysis, 1956, section 7). What is left has
+// degree 5 and a relative error below 2^-26 (tests/ops/activation_test.cc bounds the result).
+#ifndef HALFWAY_SIMD_GELU_TABLE_H_
+#define HALFWAY_SIMD_GELU_TABLE_H_
+
+#include <cstddef>
+
+namespace halfway::detail {
+
+struct piecewise_polynomials {
+  static constexpr std::size_t pieces = 32;
+  static constexpr std::size_t degree = 5;
+
+  alignas(64) float coefficient[degree + 1][pieces];
+  alignas(64) float low[pieces];  // what rounding took from coefficient[0]
+};
+
+namespace gelu_table_of {
+
+inline constexpr std::size_t terms = 13;  // of the Taylor series: the next is 2^-52 of the value
+inline constexpr double spacing = 0.125;
+
+struct series {
+  double term[terms];
+};
+
+// e^x for x in [-50, 0]: (e^(x / 256))^256.
+constexpr double exponential(double x) {
+  double term = 1.0, sum = 1.0;
+  for (int k = 1; k <= 9; ++k) {
+    term *= x / 256.0 / k;
+    sum += term;
+  }
+  for (int i = 0; i < 8; ++i) sum *= sum;
+  return sum;
+}
+
+// The series of e^f for a cubic f: from (e^f)' = f' e^f.
+constexpr series exponential(double f0, double f1, double f2, double f3) {
+  series e{{exponential(f0)}};
+  e.term[1] = f1 * e.term[0];
+  e.term[2] = (f1 * e.term[1] + 2.0 * f2 * e.term[0]) / 2.0;
+  for (std::size_t k = 3; k < terms; ++k) {
+    e.term[k] = (f1 * e.term[k - 1] + 2.0 * f2 * e.term[k - 2] + 3.0 * f3 * e.term[k - 3]) /
+                static_cast<double>(k);
+  }
+  return e;
+}
+
+constexpr double value(const series& f, double x) {
+  double sum = 0.0;
+  for (std::size_t k = terms; k-- > 0;) sum = sum * x + f.term[k];
+  return sum;
+}
+
+// The Chebyshev polynomials of degree up to terms - 1, divided by their highest coefficients.
+struct chebyshev {
+  double coefficient[terms][terms] = {};
+
+  constexpr chebyshev() {
+    coefficient[0][0] = 1.0;
+    coefficient[1][1] = 1.0;
+    for (std::size_t n = 2; n < terms; ++n) {  // T_n / 2^(n-1) = x T_(n-1) / 2^(n-2) - ...
+      const double share = n == 2 ? 0.5 : 0.25;
+      for (std::size_t k = 0; k <= n; ++k) {
+        coefficient[n][k] =
+            (k > 0 ? coefficient[n - 1][k - 1] : 0.0) - share * coefficient[n - 2][k];
+      }
+    }
+  }
+};
+
+// Economizes f, in powers of t - c, and stores it as piece i.
+constexpr void store(series f, const chebyshev& t, std::size_t i, piecewise_polynomials& table) {
+  double power = 1.0;  // to powers of u = (t - c) / (spacing / 2)
+  for (std::size_t k = 0; k < terms; ++k, power *= spacing / 2) f.term[k] *= power;
+  for (std::size_t n = terms - 1; n > piecewise_polynomials::degree; --n) {
+    for (std::size_t k = n % 2; k < n; k += 2) f.term[k] -= f.term[n] * t.coefficient[n][k];
+  }
+  power = 1.0;
+  for (std::size_t k = 0; k <= piecewise_polynomials::degree; ++k, power *= spacing / 2) {
+    table.coefficient[k][i] = static_cast<float>(f.term[k] / power);
+  }
+  table.low[i] = static_cast<float>(f.term[0] - static_cast<double>(table.coefficient[0][i]));
+}
+
+// Phi(-t), Phi the distribution function of the normal distribution.
+constexpr piecewise_polynomials make_normal_tail() {
+  const chebyshev t;
+  piecewise_polynomials table{};
+  double at_center = 0.5;
+  for (std::size_t i = 0; i < piecewise_polynomials::pieces; ++i) {
+    const double c = spacing * static_cast<double>(i);
+    const series density = exponential(-0.5 * c * c, -c, -0.5, 0.0);
+    series f{{at_center}};
+    for (std::size_t k = 1; k < terms; ++k) {
+      f.term[k] = -0.39894228040143267794 * density.term[k - 1] / static_cast<double>(k);
+    }
+    store(f, t, i, table);
+    at_center = value(f, spacing);
+  }
+  return table;
+}
+
+// 1 / (1 + e^(a t + b t^3)), which is (1 - tanh((a t + b t^3) / 2)) / 2.
+constexpr piecewise_polynomials make_logistic_of_cubic(double a, double b) {
+  const chebyshev t;
+  piecewise_polynomials table{};
+  for (std::size_t i = 0; i < piecewise_polynomials::pieces; ++i) {
+    const double c = spacing * static_cast<double>(i);
+    const series e = exponential(-(a + b * c * c) * c, -(a + 3.0 * b * c * c), -3.0 * b * c, -b);
+    series f{};  // e / (1 + e): f (1 + e) = e
+    for (std::size_t k = 0; k < terms; ++k) {
+      double rest = e.term[k];
+      for (std::size_t j = 1; j <= k; ++j) rest -= e.term[j] * f.term[k - j];
+      f.term[k] = rest / (1.0 + e.term[0]);
+    }
+    store(f, t, i, table);
+  }
+  return table;
+}
+
+}  // namespace gelu_table_of
+
+// The argument of the tanh form: a t + b t^3 = 2 sqrt(2 / pi) (t + 0.044715 t^3).
+inline constexpr double gelu_tanh_a = 1.5957691216057307117597842397375;
+inline constexpr double gelu_tanh_b = 0.044715 * gelu_tanh_a;
+
+// Templates so that only a file that calls gelu has them computed, which takes the compiler a
+// moment.
+template <class = void>
+inline constexpr piecewise_polynomials gelu_table = gelu_table_of::make_normal_tail();
+template <class = void>
+inline constexpr piecewise_polynomials gelu_tanh_table =
+    gelu_table_of::make_logistic_of_cubic(gelu_tanh_a, gelu_tanh_b);
+
+}  // namespace halfway::detail
+
+#endif  // HALFWAY_SIMD_GELU_TABLE_H_
