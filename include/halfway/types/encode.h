@@ -116,15 +116,21 @@ struct scaled {
 /// Magnitude bits for a number that is not zero; past the largest finite one where it overflows.
 template <class Format, class Rounding = round_to_nearest_even>
 constexpr std::uint64_t scaled_magnitude(scaled x, Rounding rounding = {}) {
-  constexpr int point = 62;
+  // Two bits of room above: a value below half of the smallest one must stay there when its shift
+  // is cut to 63.
+  constexpr int point = 61;
   if (x.significand == 0) return round_magnitude<Format, point>(std::uint64_t{1}, -1000, rounding);
   // Bits that fall off are kept as one sticky bit at the bottom, where it decides ties and nothing
   // else.
-  const int up = std::countl_zero(x.significand) - 1;
-  std::uint64_t aligned =
-      up >= 0 ? x.significand << up : (x.significand >> 1) | (x.significand & 1);
-  if (x.inexact) aligned |= 1;
-  return round_magnitude<Format, point>(aligned, x.exponent + point - up, rounding);
+  const int up = std::countl_zero(x.significand) - (63 - point);
+  std::uint64_t aligned = x.significand << (up > 0 ? up : 0);
+  bool sticky = x.inexact;
+  if (up < 0) {
+    sticky = sticky || (aligned & ((1u << -up) - 1)) != 0;
+    aligned >>= -up;
+  }
+  return round_magnitude<Format, point>(aligned | (sticky ? 1u : 0u), x.exponent + point - up,
+                                        rounding);
 }
 
 /// Bits for (-1)^negative * x.

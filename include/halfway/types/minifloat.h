@@ -65,8 +65,9 @@ concept any_number = builtin_number<T> || is_minifloat_v<T>;
 ///
 /// Between two values of one format + - * / give that format, computed in float and rounded: for
 /// half, bfloat16 and everything narrower that is the correctly rounded result, because float has
-/// at least twice their digits plus two. With any other number the operands convert to float (or to
-/// double, where the other is one) and the result is that type.
+/// at least twice their digits plus two. (e8m0, whose products leave float's range, uses double.)
+/// With any other number the operands convert to float (or to double, where the other is one) and
+/// the result is that type.
 template <class Format>
 class minifloat {
  public:
@@ -107,16 +108,16 @@ class minifloat {
   }
 
   friend constexpr minifloat operator+(minifloat a, minifloat b) {
-    return minifloat(static_cast<float>(a) + static_cast<float>(b));
+    return minifloat(static_cast<wide>(a) + static_cast<wide>(b));
   }
   friend constexpr minifloat operator-(minifloat a, minifloat b) {
-    return minifloat(static_cast<float>(a) - static_cast<float>(b));
+    return minifloat(static_cast<wide>(a) - static_cast<wide>(b));
   }
   friend constexpr minifloat operator*(minifloat a, minifloat b) {
-    return minifloat(static_cast<float>(a) * static_cast<float>(b));
+    return minifloat(static_cast<wide>(a) * static_cast<wide>(b));
   }
   friend constexpr minifloat operator/(minifloat a, minifloat b) {
-    return minifloat(static_cast<float>(a) / static_cast<float>(b));
+    return minifloat(static_cast<wide>(a) / static_cast<wide>(b));
   }
 
   constexpr minifloat& operator+=(minifloat b) { return *this = *this + b; }
@@ -165,6 +166,8 @@ class minifloat {
   }
 
  private:
+  using wide = std::conditional_t<detail::layout<Format>::has_zero, float, double>;
+
   /// double and long double as they are; anything else as float, as in the built-in float + int.
   template <class T>
   static constexpr auto operand(T b) {

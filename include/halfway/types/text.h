@@ -68,8 +68,7 @@ short_decimal shortest_digits(minifloat<Format> x) {
       candidate.scale = d.exponent10;
       candidate.digits.multiply_add(1, static_cast<std::uint32_t>(d.digits));
       candidate.count = count;
-      if (encode_scaled<Format, overflow::saturate>(false, to_scaled(candidate)) == x.bits())
-        return d;
+      if (scaled_magnitude<Format>(to_scaled(candidate)) == x.bits()) return d;
     }
   }
 }
