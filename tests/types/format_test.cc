@@ -5,6 +5,8 @@
 
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/half.h"
+#include "halfway/types/int4.h"
+#include "halfway/types/int8.h"
 
 namespace halfway {
 namespace {
@@ -22,6 +24,10 @@ TEST(Format, OtherSpecificationsFormatTheFloat) {
   EXPECT_EQ(std::format("{:.2f} {:08.3f} {:+}", half(0.1f), half(3.0f), half(1.0f)),
             "0.10 0003.000 +1");
   EXPECT_EQ(std::format("{:e}", half(0.5f)), "5.000000e-01");
+}
+
+TEST(Format, StorageIntegersAreIntegers) {
+  EXPECT_EQ(std::format("{} {:4} {:x}", int8(-5), int4(7), uint8(255)), "-5    7 ff");
 }
 
 #else

@@ -107,14 +107,13 @@ inline constexpr std::array<dtype_row, 17> dtype_rows = {{
     int_row<uint4>(dtype::uint4, "uint4"),
 }};
 
-inline constexpr std::array<std::pair<std::string_view, dtype>, 32> dtype_aliases = {{
+inline constexpr std::array<std::pair<std::string_view, dtype>, 30> dtype_aliases = {{
     {"f64", dtype::float64},
     {"fp64", dtype::float64},
     {"double", dtype::float64},
     {"f32", dtype::float32},
     {"fp32", dtype::float32},
     {"float", dtype::float32},
-    {"single", dtype::float32},
     {"f16", dtype::float16},
     {"fp16", dtype::float16},
     {"half", dtype::float16},
@@ -134,7 +133,6 @@ inline constexpr std::array<std::pair<std::string_view, dtype>, 32> dtype_aliase
     {"e2m1", dtype::float4_e2m1fn},
     {"e4m3", dtype::float8_e4m3fn},
     {"i32", dtype::int32},
-    {"int", dtype::int32},
     {"i8", dtype::int8},
     {"u8", dtype::uint8},
     {"i4", dtype::int4},

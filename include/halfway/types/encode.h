@@ -209,11 +209,12 @@ constexpr std::uint32_t encode(long double value, Rounding rounding = {}) {
     double d{};
     if (value != value || value == infinity || value == -infinity) {
       d = static_cast<double>(value);
-    } else if (value > largest || value < -static_cast<long double>(largest)) {
+    } else if (value > static_cast<long double>(largest) ||
+               value < -static_cast<long double>(largest)) {
       d = value > 0 ? largest : -largest;
     } else {
       d = static_cast<double>(value);
-      const long double back = d;
+      const auto back = static_cast<long double>(d);
       if (back != value) {
         auto bits = std::bit_cast<std::uint64_t>(d);
         const bool away = value < 0 ? back < value : back > value;

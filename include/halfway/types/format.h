@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// std::format for the small floats, where the standard library has it.
+// std::format for the small floats and the storage integers, where the standard library has it.
 //
 //   std::string s = std::format("{}", halfway::half(0.1f));   // "0.1"
 //
@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "halfway/types/minifloat.h"
+#include "halfway/types/small_int.h"
 #include "halfway/types/text.h"
 
 template <class Format>
@@ -66,6 +67,15 @@ struct std::formatter<halfway::minifloat<Format>, char> {
   char fill_ = ' ';
   char align_ = '>';  // as numbers are
   bool shortest_ = true;
+};
+
+/// int8, uint8, int4 and uint4 are formatted as the int they stand for.
+template <int Bits, bool Signed>
+struct std::formatter<halfway::small_int<Bits, Signed>, char> : std::formatter<int, char> {
+  template <class Context>
+  auto format(halfway::small_int<Bits, Signed> x, Context& context) const {
+    return std::formatter<int, char>::format(static_cast<int>(x), context);
+  }
 };
 
 #endif  // __cpp_lib_format

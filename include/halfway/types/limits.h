@@ -24,6 +24,11 @@ constexpr int floor_log10(double x) {
 
 }  // namespace halfway::detail
 
+// C++23 deprecates has_denorm, which generic code still asks for.
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#endif
 template <class Format>
 class std::numeric_limits<halfway::minifloat<Format>> {
   using T = halfway::minifloat<Format>;
@@ -83,5 +88,8 @@ class std::numeric_limits<halfway::minifloat<Format>> {
   }
   static constexpr T denorm_min() noexcept { return pattern(L::has_zero ? 1 : 0); }
 };
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 #endif  // HALFWAY_TYPES_LIMITS_H_

@@ -129,19 +129,19 @@ class minifloat {
   /// rounded to this format.
   template <any_number T>
   constexpr minifloat& operator+=(T b) {
-    return *this = minifloat(static_cast<float>(*this) + operand(b));
+    return *this = minifloat(static_cast<with<T>>(*this) + static_cast<with<T>>(b));
   }
   template <any_number T>
   constexpr minifloat& operator-=(T b) {
-    return *this = minifloat(static_cast<float>(*this) - operand(b));
+    return *this = minifloat(static_cast<with<T>>(*this) - static_cast<with<T>>(b));
   }
   template <any_number T>
   constexpr minifloat& operator*=(T b) {
-    return *this = minifloat(static_cast<float>(*this) * operand(b));
+    return *this = minifloat(static_cast<with<T>>(*this) * static_cast<with<T>>(b));
   }
   template <any_number T>
   constexpr minifloat& operator/=(T b) {
-    return *this = minifloat(static_cast<float>(*this) / operand(b));
+    return *this = minifloat(static_cast<with<T>>(*this) / static_cast<with<T>>(b));
   }
 
   constexpr minifloat& operator++() { return *this += 1.0f; }
@@ -168,15 +168,9 @@ class minifloat {
  private:
   using wide = std::conditional_t<detail::layout<Format>::has_zero, float, double>;
 
-  /// double and long double as they are; anything else as float, as in the built-in float + int.
+  /// double and long double stay; anything else becomes float, as in the built-in float + int.
   template <class T>
-  static constexpr auto operand(T b) {
-    if constexpr (builtin_float<T>) {
-      return b;
-    } else {
-      return static_cast<float>(b);
-    }
-  }
+  using with = std::conditional_t<builtin_float<T>, T, float>;
 
   storage bits_{};
 };

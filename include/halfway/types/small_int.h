@@ -115,6 +115,11 @@ struct std::hash<halfway::small_int<Bits, Signed>> {
   }
 };
 
+// C++23 deprecates has_denorm, which generic code still asks for.
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#endif
 template <int Bits, bool Signed>
 class std::numeric_limits<halfway::small_int<Bits, Signed>> {
   using T = halfway::small_int<Bits, Signed>;
@@ -155,5 +160,8 @@ class std::numeric_limits<halfway::small_int<Bits, Signed>> {
   static constexpr T signaling_NaN() noexcept { return T(); }
   static constexpr T denorm_min() noexcept { return T(); }
 };
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 #endif  // HALFWAY_TYPES_SMALL_INT_H_

@@ -46,7 +46,7 @@ struct short_decimal {
 
 template <class Format>
 short_decimal shortest_digits(minifloat<Format> x) {
-  const double value = static_cast<float>(x);
+  const auto value = static_cast<double>(x);
   for (int count = 1;; ++count) {
     char text[40];
     const auto end =
