@@ -17,6 +17,7 @@
 #include "halfway/ops/gemm_requantized.h"           // IWYU pragma: export
 #include "halfway/ops/norm.h"                       // IWYU pragma: export
 #include "halfway/ops/norm_backward.h"              // IWYU pragma: export
+#include "halfway/ops/packed_matrix.h"              // IWYU pragma: export
 #include "halfway/ops/reduce.h"                     // IWYU pragma: export
 #include "halfway/ops/scale.h"                      // IWYU pragma: export
 #include "halfway/ops/softmax.h"                    // IWYU pragma: export

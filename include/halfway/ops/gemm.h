@@ -57,27 +57,32 @@ raw_byte<T>* raw(T* p) {
   return reinterpret_cast<raw_byte<T>*>(p);
 }
 
-// a: m x k, b: k x n, c: m x n, and c apart from both.
-template <class TA, class TB, class TC>
-void check_gemm(std::string_view where, matrix_view<const TA> a, matrix_view<const TB> b,
-                matrix_view<TC> c) {
+// a: m x k, b: k x n, c: m x n.
+template <class MA, class MB, class MC>
+void check_gemm_shapes(std::string_view where, const MA& a, const MB& b, const MC& c) {
   check_equal(where, "b.rows", b.rows(), "a.cols", a.cols());
   check_equal(where, "c.rows", c.rows(), "a.rows", a.rows());
   check_equal(where, "c.cols", c.cols(), "b.cols", b.cols());
   check_no_overlap(where, "c", "a", overlap(c, a));
+}
+
+// The same, and c apart from b.
+template <class TA, class TB, class TC>
+void check_gemm(std::string_view where, matrix_view<const TA> a, matrix_view<const TB> b,
+                matrix_view<TC> c) {
+  check_gemm_shapes(where, a, b, c);
   check_no_overlap(where, "c", "b", overlap(c, b));
+}
+
+inline void check_bias(std::string_view where, std::size_t size, std::size_t columns) {
+  if (size != 0) check_equal(where, "bias.size", size, "c.cols", columns);
 }
 
 // The kernel's view of checked operands; TA and TB are what the kernel reads.
 template <class TA, class TB, class MA, class MB>
 gemm_operands<TA, TB> make_operands(const TA* a_data, const MA& a, const TB* b_data, const MB& b) {
-  return {a_data,         a.row_stride(), a.col_stride(), b_data,   b.row_stride(),
-          b.col_stride(), a.rows(),       b.cols(),       a.cols(), &thread_scratch};
-}
-
-template <class TC>
-gemm_output<TC> make_output(TC* data, std::size_t row_stride, std::size_t col_stride) {
-  return {data, row_stride, col_stride};
+  return {a_data,   a.row_stride(), a.col_stride(), b_data,  b.row_stride(), b.col_stride(),
+          a.rows(), b.cols(),       a.cols(),       nullptr, &thread_scratch};
 }
 
 }  // namespace detail
@@ -118,9 +123,7 @@ requires(float_storage<std::remove_const_t<element_of<A>>>&&
   const matrix_view<const TB> vb = as_view(b);
   const matrix_view<TC> vc = as_view(c);
   detail::check_gemm("halfway::gemm", va, vb, vc);
-  if (!options.bias.empty()) {
-    detail::check_equal("halfway::gemm", "bias.size", options.bias.size(), "c.cols", vc.cols());
-  }
+  detail::check_bias("halfway::gemm", options.bias.size(), vc.cols());
   if (vc.empty()) return;
 
   detail::linear_epilogue<TC> epilogue{{vc.data(), vc.row_stride(), vc.col_stride()},

@@ -61,8 +61,7 @@ requires(byte_integer<std::remove_const_t<element_of<A>>>&&
   const matrix_view<const TB> vb = as_view(b);
   const matrix_view<TC> vc = as_view(c);
   detail::check_gemm(where, va, vb, vc);
-  if (!options.bias.empty())
-    detail::check_equal(where, "bias.size", options.bias.size(), "c.cols", vc.cols());
+  detail::check_bias(where, options.bias.size(), vc.cols());
   if (options.scale.size() > 1)
     detail::check_equal(where, "scale.size", options.scale.size(), "c.cols", vc.cols());
   for (std::size_t j = 0; j < options.scale.size(); ++j) {

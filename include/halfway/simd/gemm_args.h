@@ -9,7 +9,8 @@
 
 namespace halfway::detail {
 
-// a: m x k, b: k x n; element (i, j) at data[i * row_stride + j * col_stride].
+// a: m x k, b: k x n; element (i, j) at data[i * row_stride + j * col_stride], or b as panels
+// (gemm_layout.h).
 template <class TA, class TB>
 struct gemm_operands {
   const TA* a;
@@ -17,6 +18,7 @@ struct gemm_operands {
   const TB* b;
   std::size_t b_row_stride, b_col_stride;
   std::size_t m, n, k;
+  const std::int32_t* b_column_sums;  // with packed int8: the sums of b's columns
   void* (*scratch)(
       std::size_t bytes);  // gives 64-byte aligned memory, valid until the kernel returns
 };
@@ -54,8 +56,9 @@ struct requantize_epilogue {
 };
 
 // The kernel's one template argument.
-template <class TA, class TB, class TEpilogue>
+template <class TA, class TB, class TEpilogue, bool kPackedB = false>
 struct gemm_config {
+  static constexpr bool b_is_packed = kPackedB;
   using A = TA;
   using B = TB;
   using Epilogue = TEpilogue;

@@ -14,6 +14,7 @@
 #include <type_traits>
 
 #include "halfway/simd/gemm_args.h"
+#include "halfway/simd/gemm_layout.h"
 #include "halfway/simd/load_store-inl.h"
 #include "hwy/highway.h"
 
@@ -21,9 +22,6 @@ HWY_BEFORE_NAMESPACE();
 namespace halfway {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// The widest row that an epilogue gets: a panel's width, at most four vectors of 4-byte lanes.
-static constexpr size_t kMostColumns = 4 * hn::MaxLanes(hn::ScalableTag<float>());
 
 // Each FinishRow gets `n` sums of row `i`, columns [j, j + n); `sums` is readable up to a multiple
 // of the lanes. Where the columns of c are apart, the row is made in a buffer and its elements are
@@ -36,7 +34,7 @@ HWY_INLINE void FinishRow(const detail::linear_epilogue<TC>& e, size_t i, size_t
   const size_t lanes = hn::Lanes(df);
   TC* HWY_RESTRICT c = e.out.c + i * e.out.row_stride + j * e.out.col_stride;
   const bool apart = e.out.col_stride != 1;
-  TC buffer[kMostColumns];
+  TC buffer[detail::panel_columns];
   TC* HWY_RESTRICT to = apart ? buffer : c;
   if (apart && e.beta != 0.0f) {
     for (size_t q = 0; q < n; ++q) hwy::CopyBytes<sizeof(TC)>(c + q * e.out.col_stride, buffer + q);
@@ -47,7 +45,7 @@ HWY_INLINE void FinishRow(const detail::linear_epilogue<TC>& e, size_t i, size_t
   const auto row_bias = hn::Set(df, e.bias != nullptr && e.bias_per_row ? e.bias[i] : 0.0f);
   for (size_t q = 0; q < n; q += lanes) {
     const size_t here = HWY_MIN(lanes, n - q);
-    auto v = hn::Mul(alpha, hn::Load(df, sums + q));
+    auto v = hn::Mul(alpha, hn::LoadU(df, sums + q));
     // beta = 0 means that c is not read: what it holds, NaN included, does not matter.
     if (e.beta != 0.0f) {
       const auto old = here == lanes ? LoadF32(df, to + q) : LoadNF32(df, to + q, here);
@@ -73,7 +71,11 @@ HWY_INLINE void FinishRow(const detail::linear_epilogue<TC>& e, size_t i, size_t
 HWY_INLINE void FinishRow(const detail::exact_epilogue& e, size_t i, size_t j, size_t n,
                           const int32_t* HWY_RESTRICT sums) {
   int32_t* HWY_RESTRICT c = e.out.c + i * e.out.row_stride + j * e.out.col_stride;
-  for (size_t q = 0; q < n; ++q) c[q * e.out.col_stride] = sums[q];
+  if (e.out.col_stride == 1) {
+    hwy::CopyBytes(sums, c, n * sizeof(int32_t));
+  } else {
+    for (size_t q = 0; q < n; ++q) c[q * e.out.col_stride] = sums[q];
+  }
 }
 
 // Saturates before the conversion to an integer, so that no value is out of range.
@@ -82,32 +84,33 @@ HWY_INLINE void FinishRow(const detail::requantize_epilogue<TC>& e, size_t i, si
                           const int32_t* HWY_RESTRICT sums) {
   const hn::ScalableTag<float> df;
   const hn::RebindToSigned<decltype(df)> di32;
+  const hn::Rebind<TC, decltype(df)> dc;
   const size_t lanes = hn::Lanes(df);
   TC* HWY_RESTRICT c = e.out.c + i * e.out.row_stride + j * e.out.col_stride;
-  HWY_ALIGN int32_t rounded[hn::MaxLanes(df)];
-  HWY_ALIGN float real[hn::MaxLanes(df)];
+  const bool apart = e.out.col_stride != 1;
+  TC buffer[detail::panel_columns];
+  TC* HWY_RESTRICT to = apart ? buffer : c;
   for (size_t q = 0; q < n; q += lanes) {
     const size_t here = HWY_MIN(lanes, n - q);
-    auto sum = hn::Load(di32, sums + q);
+    auto sum = hn::LoadU(di32, sums + q);
     if (e.bias != nullptr) sum = hn::Add(sum, hn::LoadN(di32, e.bias + j + q, here));
     const auto scale =
         e.scale_per_column ? hn::LoadN(df, e.scale + j + q, here) : hn::Set(df, e.scale[0]);
     const auto v = hn::Mul(scale, hn::ConvertTo(df, sum));
     if constexpr (std::is_same_v<TC, float>) {
-      hn::Store(v, df, real);
-      for (size_t s = 0; s < here; ++s) c[(q + s) * e.out.col_stride] = real[s];
+      hn::StoreN(v, df, to + q, here);
     } else {
       // Rounded before the zero point is added, as ONNX defines it. The bounds of TC less the zero
       // point are small integers.
-      const auto lowest =
-          hn::Set(df, static_cast<float>((TC(-1) < TC(0) ? -128 : 0) - e.c_zero_point));
+      const auto lowest = hn::Set(df, static_cast<float>(hwy::LowestValue<TC>() - e.c_zero_point));
       const auto highest =
-          hn::Set(df, static_cast<float>((TC(-1) < TC(0) ? 127 : 255) - e.c_zero_point));
-      const auto bounded = hn::Min(hn::Max(hn::Round(v), lowest), highest);
-      hn::Store(hn::Add(hn::ConvertTo(di32, bounded), hn::Set(di32, e.c_zero_point)), di32,
-                rounded);
-      for (size_t s = 0; s < here; ++s) c[(q + s) * e.out.col_stride] = static_cast<TC>(rounded[s]);
+          hn::Set(df, static_cast<float>(hwy::HighestValue<TC>() - e.c_zero_point));
+      const auto code = hn::ConvertTo(di32, hn::Min(hn::Max(hn::Round(v), lowest), highest));
+      hn::StoreN(hn::DemoteTo(dc, hn::Add(code, hn::Set(di32, e.c_zero_point))), dc, to + q, here);
     }
+  }
+  if (apart) {
+    for (size_t q = 0; q < n; ++q) c[q * e.out.col_stride] = buffer[q];
   }
 }
 

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// How B lies in memory once it is packed for GEMM. The same on every SIMD target, so that a packed
+// matrix can be kept.
+//
+// Columns are cut into panels of 48; the last one is 16, 32 or 48 wide, filled up with zeros. A
+// panel holds, step by step along k, the elements of its columns side by side; where dot product
+// instructions sum neighbours along k, a step takes two bfloat16 or four int8 of each column
+// together. 48 columns are three vectors of 16 lanes, six of 8 or twelve of 4.
+#ifndef HALFWAY_SIMD_GEMM_LAYOUT_H_
+#define HALFWAY_SIMD_GEMM_LAYOUT_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "halfway/types/bfloat16.h"
+
+namespace halfway::detail {
+
+inline constexpr std::size_t panel_columns = 48;
+inline constexpr std::size_t panel_granule = 16;
+
+// Elements of a column that a step takes together.
+template <class T>
+inline constexpr std::size_t panel_depth = std::is_same_v<T, bfloat16>      ? 2
+                                           : std::is_same_v<T, std::int8_t> ? 4
+                                                                            : 1;
+
+constexpr std::size_t round_up(std::size_t n, std::size_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+// The width of the panel whose first column is followed by `left` columns, itself counted.
+constexpr std::size_t panel_width(std::size_t left) {
+  return std::min(panel_columns, round_up(left, panel_granule));
+}
+
+// Elements along k with the filling of the last step. The panel of column j (a multiple of 48)
+// starts at j * padded_depth.
+template <class T>
+constexpr std::size_t padded_depth(std::size_t k) {
+  return round_up(k, panel_depth<T>);
+}
+
+// Elements of all panels of a k x n matrix.
+template <class T>
+constexpr std::size_t packed_elements(std::size_t k, std::size_t n) {
+  return round_up(n, panel_granule) * padded_depth<T>(k);
+}
+
+}  // namespace halfway::detail
+
+#endif  // HALFWAY_SIMD_GEMM_LAYOUT_H_

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// The multiply-adds that a GEMM tile is made of: one step along k for each pair of element types.
+//
+// A step reads the vectors of one step of a packed panel of B (gemm_layout.h) and multiplies them
+// with broadcast 4-byte units of A. A step has kUnits of them, one after the other: one where the
+// instruction sums neighbours along k itself, else one for each k.
+
+#if defined(HALFWAY_SIMD_GEMM_STEP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HALFWAY_SIMD_GEMM_STEP_INL_H_
+#undef HALFWAY_SIMD_GEMM_STEP_INL_H_
+#else
+#define HALFWAY_SIMD_GEMM_STEP_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "halfway/simd/gemm_layout.h"
+#include "halfway/simd/load_store-inl.h"
+#include "halfway/types/bfloat16.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace halfway {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// At most as wide as the layout's granule.
+using GemmDF = hn::CappedTag<float, detail::panel_granule>;
+using GemmDI = hn::RebindToSigned<GemmDF>;
+using GemmDU = hn::RebindToUnsigned<GemmDF>;
+using GemmVF = hn::VFromD<GemmDF>;
+using GemmVI = hn::VFromD<GemmDI>;
+using GemmVU = hn::VFromD<GemmDU>;
+
+// Float A and a panel of any float format, widened in registers; fused multiply-add where the
+// target has it.
+template <class TPanel>
+struct GemmStepF32 {
+  using A = float;
+  using Panel = TPanel;
+  using Acc = float;
+  using DAcc = GemmDF;
+  static constexpr size_t kDepth = detail::panel_depth<TPanel>;
+  static constexpr size_t kUnits = kDepth;
+  using VB = GemmVF;
+
+  // Vector v of the unit: the lanes' elements at p[(v * lanes + lane) * kDepth + unit].
+  static HWY_INLINE VB LoadB(const TPanel* HWY_RESTRICT p, size_t v, size_t unit) {
+    const GemmDF df;
+    const size_t at = v * hn::Lanes(df) * kDepth;
+    if constexpr (kDepth == 1) {
+      (void)unit;
+      return LoadF32(df, p + at);
+    } else {
+      static_assert(std::is_same_v<TPanel, bfloat16>);
+      const GemmDU du;
+      const GemmVU pair = hn::LoadU(du, reinterpret_cast<const uint32_t*>(p + at));
+      return hn::BitCast(
+          df, unit == 0 ? hn::ShiftLeft<16>(pair) : hn::And(pair, hn::Set(du, 0xFFFF0000u)));
+    }
+  }
+  static HWY_INLINE GemmVF MultiplyAdd(GemmVU a, VB b, GemmVF acc) {
+    return hn::MulAdd(hn::BitCast(GemmDF(), a), b, acc);
+  }
+};
+
+// Pairs of bfloat16 summed into f32 by the native dot product instruction, which flushes subnormals
+// and rounds in its own way. Targets without it widen to f32.
+#if HWY_NATIVE_DOT_BF16
+struct GemmStepBF16 {
+  using A = bfloat16;
+  using Panel = bfloat16;
+  using Acc = float;
+  using DAcc = GemmDF;
+  static constexpr size_t kDepth = 2;
+  static constexpr size_t kUnits = 1;
+  using VB = GemmVU;
+
+  static HWY_INLINE VB LoadB(const bfloat16* HWY_RESTRICT p, size_t v, size_t /*unit*/) {
+    const GemmDU du;
+    return hn::LoadU(du, reinterpret_cast<const uint32_t*>(p) + v * hn::Lanes(du));
+  }
+  static HWY_INLINE GemmVF MultiplyAdd(GemmVU a, VB b, GemmVF acc) {
+    const GemmDF df;
+    const hn::Repartition<hwy::bfloat16_t, GemmDF> dbf;
+    auto unused = hn::Zero(df);
+    return hn::ReorderWidenMulAccumulate(df, hn::BitCast(dbf, a), hn::BitCast(dbf, b), acc, unused);
+  }
+};
+#endif
+
+// Quads of u8 * s8 summed into int32, without the 16-bit saturation of older instructions: exact
+// modulo 2^32.
+struct GemmStepI8 {
+  using A = uint8_t;
+  using Panel = int8_t;
+  using Acc = int32_t;
+  using DAcc = GemmDI;
+  static constexpr size_t kDepth = 4;
+  static constexpr size_t kUnits = 1;
+  using VB = GemmVU;
+
+  static HWY_INLINE VB LoadB(const int8_t* HWY_RESTRICT p, size_t v, size_t /*unit*/) {
+    const GemmDU du;
+    return hn::LoadU(du, reinterpret_cast<const uint32_t*>(p) + v * hn::Lanes(du));
+  }
+  static HWY_INLINE GemmVI MultiplyAdd(GemmVU a, VB b, GemmVI acc) {
+    const GemmDI di;
+#if HWY_TARGET == HWY_SCALAR
+    const uint32_t ua = hn::GetLane(a), ub = hn::GetLane(b);
+    uint32_t sum = static_cast<uint32_t>(hn::GetLane(acc));
+    for (int shift = 0; shift < 32; shift += 8) {
+      const int32_t product = static_cast<uint8_t>(ua >> shift) * static_cast<int8_t>(ub >> shift);
+      sum += static_cast<uint32_t>(product);
+    }
+    return hn::Set(di, static_cast<int32_t>(sum));
+#else
+    const hn::Repartition<uint8_t, GemmDI> du8;
+    const hn::Repartition<int8_t, GemmDI> di8;
+    return hn::SumOfMulQuadAccumulate(di, hn::BitCast(du8, a), hn::BitCast(di8, b), acc);
+#endif
+  }
+};
+
+// The step for operands of these types. B that is packed for one call only is widened to float
+// there, once.
+template <class TA, class TB, bool kIsPacked>
+constexpr auto ChooseGemmStep() {
+  if constexpr (sizeof(TA) == 1 && std::is_same_v<TB, int8_t>) {
+    return GemmStepI8();
+#if HWY_NATIVE_DOT_BF16
+  } else if constexpr (std::is_same_v<TA, bfloat16> && std::is_same_v<TB, bfloat16>) {
+    return GemmStepBF16();
+#endif
+  } else if constexpr (kIsPacked) {
+    return GemmStepF32<TB>();
+  } else {
+    return GemmStepF32<float>();
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace halfway
+HWY_AFTER_NAMESPACE();
+
+#endif  // HALFWAY_SIMD_GEMM_STEP_INL_H_
