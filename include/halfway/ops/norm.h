@@ -54,8 +54,24 @@ struct norm_config {
 
 }  // namespace detail
 
-/// y(i, j) = (x(i, j) - mean_i) / sqrt(variance_i + epsilon) * gamma[j] + beta[j], variance the
-/// mean of the squared deviations.
+/// y(i, j) = (x(i, j) - mean_i) / sqrt(variance_i + epsilon) * gamma[j] + beta[j], the variance
+/// being the mean of the squared deviations of row i.
+///
+/// x and y have one shape and rows of contiguous elements, any distance apart; y may be x. gamma
+/// and beta have one value a column or none (then 1 and 0). Any float formats.
+///
+/// In FP32: the moments as in mean_variance (two passes, so that a mean that is large against the
+/// deviation does no harm, and its own rounding is corrected), then two FMAs an element, rounded
+/// once to y's type, to nearest even. The same bits on every CPU. With u = 2^-24, d = min(64,
+/// ceil(n / 32)) + floor((n - 1) / 2048) + 5 and z the normalized value, the error before the
+/// rounding to y's type is at most |gamma| ((2 d + 14) |z| + 2 d + 5) u + |y| u to first order, as
+/// long as the mean, and the first element's distance from it, are below 2^21 / d deviations.
+///
+/// A row of equal elements gives beta exactly (with epsilon 0: NaN, 0 times infinity). A row that
+/// holds NaN or an infinity becomes NaN.
+///
+/// Errors: shapes that differ, gamma or beta of another size, epsilon negative, infinite or NaN,
+/// columns that do not lie side by side, null with a size, memory that is shared otherwise.
 template <float_storage_matrix X, float_storage_vector G, float_storage_vector B,
           float_storage_output_matrix Y>
 void layernorm(const X& x, const G& gamma, const B& beta, Y&& y, float epsilon = 1e-5f) {
@@ -79,6 +95,13 @@ void layernorm(const X& x, const G& gamma, const B& beta, Y&& y, float epsilon =
 }
 
 /// y(i, j) = x(i, j) / sqrt(mean over k of x(i, k)^2 + epsilon) * gamma[j].
+///
+/// Shapes, types, order and errors as for layernorm. With d = min(64, ceil(n / 64)) + floor((n - 1)
+/// / 4096) + 6, the relative error before the rounding to y's type is at most (d / 2 + 6) u to
+/// first order. The mean of the squares overflows where elements pass 2^63 or so, and y is then 0.
+///
+/// A row of zeros gives 0 (with epsilon 0: NaN). A row that holds NaN becomes NaN; one that holds
+/// an infinity becomes 0, but for the infinities, which become NaN.
 template <float_storage_matrix X, float_storage_vector G, float_storage_output_matrix Y>
 void rmsnorm(const X& x, const G& gamma, Y&& y, float epsilon = 1e-5f) {
   constexpr std::string_view where = "halfway::rmsnorm";

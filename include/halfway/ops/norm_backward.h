@@ -64,7 +64,24 @@ void check_parameter_gradient(std::string_view where, std::string_view name,
 
 }  // namespace detail
 
-/// The gradients of layernorm(x, gamma, beta, y, epsilon) for a gradient dy of y.
+/// The gradients of layernorm(x, gamma, beta, y, epsilon), dy being the gradient of y. With z the
+/// normalized x and g = dy * gamma:
+///
+///   dx(i, j) = (g(i, j) - mean over k of g(i, k) - z(i, j) * mean over k of g(i, k) z(i, k))
+///              / sqrt(variance_i + epsilon)
+///   dgamma[j] = sum over i of dy(i, j) z(i, j),   dbeta[j] = sum over i of dy(i, j)
+///
+/// x, dy and dx have one shape and rows of contiguous elements; dx may be x or dy. gamma, dgamma
+/// and dbeta have one value a column or none: an empty dgamma or dbeta is not computed, others are
+/// overwritten (zeros where there are no rows). Any float formats; dgamma and dbeta are FP32.
+///
+/// In FP32, the statistics computed again as in layernorm; sums over rows go row by row. The same
+/// bits on every CPU. tests/ops/norm_test.cc derives and checks bounds for all three.
+///
+/// A row of equal elements has z = 0. A NaN in a row of x or dy makes that row of dx NaN.
+///
+/// Errors: those of layernorm, and a gradient of parameters of another size or that shares memory
+/// with anything else.
 template <float_storage_matrix X, float_storage_vector G, float_storage_matrix DY,
           float_storage_output_matrix DX>
 void layernorm_backward(const X& x, const G& gamma, const DY& dy, DX&& dx, std::span<float> dgamma,
@@ -93,7 +110,8 @@ void layernorm_backward(const X& x, const G& gamma, const DY& dy, DX&& dx, std::
    dbeta.empty() ? nullptr : dbeta.data(), vx.rows(), vx.cols(), epsilon);
 }
 
-/// The gradients of rmsnorm(x, gamma, y, epsilon) for a gradient dy of y.
+/// The gradients of rmsnorm(x, gamma, y, epsilon): as above without the mean of g, and with z = x /
+/// sqrt(mean of x^2 + epsilon).
 template <float_storage_matrix X, float_storage_vector G, float_storage_matrix DY,
           float_storage_output_matrix DX>
 void rmsnorm_backward(const X& x, const G& gamma, const DY& dy, DX&& dx, std::span<float> dgamma,

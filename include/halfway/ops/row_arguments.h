@@ -79,6 +79,42 @@ void check_apart_or_in_place(std::string_view where, std::string_view x_name, ma
   check_no_overlap(where, x_name, y_name, !same_places(x, y) && overlap(x, y));
 }
 
+// x and y of y[i] = f(x[i]), checked.
+template <class X, class Y>
+struct map_arguments {
+  std::span<const X> x;
+  std::span<Y> y;
+};
+template <float_storage_vector X, float_storage_output_vector Y>
+map_arguments<vector_element<X>, vector_element<Y>> check_map(std::string_view where, const X& x,
+                                                              Y& y) {
+  const auto vx = input_span(where, "x", x);
+  const auto vy = output_span(where, "y", y);
+  check_same_size(where, "y", vy, "x", vx);
+  check_apart_or_in_place(where, "x", vx, "y", vy);
+  return {vx, vy};
+}
+
+// x, dy and dx of dx[i] = dy[i] f'(x[i]), checked.
+template <class X, class DY, class DX>
+struct map_backward_arguments {
+  std::span<const X> x;
+  std::span<const DY> dy;
+  std::span<DX> dx;
+};
+template <float_storage_vector X, float_storage_vector DY, float_storage_output_vector DX>
+map_backward_arguments<vector_element<X>, vector_element<DY>, vector_element<DX>>
+check_map_backward(std::string_view where, const X& x, const DY& dy, DX& dx) {
+  const auto vx = input_span(where, "x", x);
+  const auto vdy = input_span(where, "dy", dy);
+  const auto vdx = output_span(where, "dx", dx);
+  check_same_size(where, "dy", vdy, "x", vx);
+  check_same_size(where, "dx", vdx, "x", vx);
+  check_apart_or_in_place(where, "x", vx, "dx", vdx);
+  check_apart_or_in_place(where, "dy", vdy, "dx", vdx);
+  return {vx, vdy, vdx};
+}
+
 template <class X, class Y>
 void check_same_shape(std::string_view where, std::string_view y_name, matrix_view<Y> y,
                       std::string_view x_name, matrix_view<X> x) {

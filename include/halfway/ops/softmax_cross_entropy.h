@@ -48,6 +48,19 @@ void check_labels(std::string_view where, matrix_view<const T> logits,
 /// writes its gradient times `scale`: dlogits = scale / rows * (softmax(logits) - onehot(labels)).
 /// `scale` is where the loss scale of mixed-precision training enters; the loss returned is without
 /// it.
+///
+/// logits and dlogits have one shape, rows of contiguous elements and any float formats; dlogits
+/// may be logits. One label a row. In FP32 in the order of softmax, the losses of rows added up in
+/// double: the same bits on every CPU. The gradient errs as softmax does, times scale / rows, and
+/// by 4 u of itself; a row's loss as log_softmax. Gradients past the range of dlogits' type become
+/// infinite: what a loss scaler looks for.
+///
+/// A row that holds NaN or +infinity, or is -infinity throughout, has a loss and gradients of NaN.
+/// A label on an element of -infinity gives an infinite loss and the gradient -scale / rows.
+///
+/// Errors, before anything is written: shapes that differ, a number of labels other than rows, a
+/// label below 0 or not below the number of columns, no rows, columns that do not lie side by side,
+/// memory that is shared otherwise.
 template <float_storage_matrix X, float_storage_output_matrix DX>
 float softmax_cross_entropy(const X& logits, std::span<const std::int32_t> labels, DX&& dlogits,
                             float scale = 1.0f) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Activation functions of contiguous elements in any float storage type, computed in f32.
 //
-//   MapKernel<detail::map_config<SiluOp...>>
+//   GeluKernel<detail::pair_config<half, half>>(x, y, n);
 
 #if defined(HALFWAY_SIMD_ACTIVATION_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_ACTIVATION_INL_H_

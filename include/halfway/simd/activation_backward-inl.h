@@ -2,7 +2,7 @@
 // Gradients of the activation functions with respect to their input x: dx = dy f'(x), computed in
 // f32.
 //
-//   GeluBackwardKernel<Config>(x, dy, dx, n);
+//   GeluBackwardKernel<Config>(x, dy, dx, n);     // Config: types X, DY and DX
 
 #if defined(HALFWAY_SIMD_ACTIVATION_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_ACTIVATION_BACKWARD_INL_H_

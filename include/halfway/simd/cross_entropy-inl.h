@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Softmax cross entropy of rows of logits and its gradient, in f32.
 //
-//   const double loss = CrossEntropyKernel<Config>(logits, labels, dlogits, rows, cols, scale /
-//   rows, scratch);   // a sum
+//   const double losses =
+//       CrossEntropyKernel<Config>(logits, labels, dlogits, rows, cols, scale / rows, scratch);
 
 #if defined(HALFWAY_SIMD_CROSS_ENTROPY_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_CROSS_ENTROPY_INL_H_

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loops over ranges for operations that treat each element by itself.
 //
-//   struct SquareOp {                                         // within HWY_NAMESPACE
-//     template <class DF, class V> HWY_INLINE V operator()(DF, V x) const { return hn::Mul(x, x); }
+//   struct SquareOp {                      // within HWY_NAMESPACE
+//     template <class DF, class V>
+//     HWY_INLINE V operator()(DF df, V x) const {
+//       return hn::Mul(x, x);
+//     }
 //   };
-//   MapElements(SquareOp(), x, y, n);                         // y[i] = x[i]^2 in f32; any storage
-//   types
+//   MapElements(SquareOp(), x, y, n);      // y[i] = x[i]^2 in f32; any storage types
 //
 // y may be x. Elements past n are neither read nor written.
 

@@ -5,8 +5,8 @@
 //
 // The coefficients come from Remez' exchange algorithm in 200-bit arithmetic, for the least maximum
 // relative error of the function on the stated interval; each is rounded to float in turn, the
-// remaining ones fitted again. The errors named are the largest found over all floats
-// (tests/ops/activation_test.cc).
+// remaining ones fitted again. The bounds in ULP are tested over all floats
+// (tests/simd/math_test.cc, tests/ops/activation_test.cc).
 
 #if defined(HALFWAY_SIMD_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_MATH_INL_H_

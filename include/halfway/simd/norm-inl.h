@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layer normalization and RMS normalization of rows, forwards and backwards, in f32.
+// Layer normalization and RMS normalization of rows, in f32.
 //
 //   LayerNormKernel<Config>(x, gamma, beta, y, rows, cols, epsilon);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Softmax, its logarithm and the cross entropy of rows of logits: three passes over a row, in f32.
 //
-//   SoftmaxRow(x, y, cols, scratch);
+//   SoftmaxKernel<detail::pair_config<half, float>>(x, y, rows, cols, nullptr);
 
 #if defined(HALFWAY_SIMD_SOFTMAX_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_SOFTMAX_INL_H_

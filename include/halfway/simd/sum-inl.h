@@ -2,22 +2,24 @@
 // Sums in an order that does not depend on the vector width, so that every target gives the same
 // bits.
 //
-//   struct SumOp {                                            // within HWY_NAMESPACE
+//   struct SumOp {                                         // within HWY_NAMESPACE
 //     const float* x;
 //     template <class DF, class V>
-//     HWY_INLINE void operator()(DF df, size_t i, V& sum) const { sum = hn::Add(sum, LoadF32(df, x
-//     + i)); } template <class DF, class V>                            // only the first `count`
-//     lanes HWY_INLINE void operator()(DF df, size_t i, V& sum, size_t count) const {
-//       sum = hn::Add(sum, LoadNF32(df, x + i, count));
+//     HWY_INLINE void operator()(DF df, size_t i, V& sum) const {
+//       sum = hn::Add(sum, LoadF32(df, x + i));
+//     }
+//     template <class DF, class V>
+//     HWY_INLINE void operator()(DF df, size_t i, V& sum, size_t count) const {
+//       sum = hn::Add(sum, LoadNF32(df, x + i, count));    // only the first `count` lanes
 //     }
 //   };
 //   const float s = Sum<64>(SumOp{x}, n);
 //
-// The order: kLanes partial sums, the j-th of the elements i = j mod kLanes in turn. After every 64
-// * kLanes elements each partial sum is added to a total of its own. In the end partial j takes in
-// partial j + kLanes / 2, then j + kLanes / 4, and so on. So an element goes through at most
-// min(64, ceil(n / kLanes)) + floor((n - 1) / (64 kLanes)) + log2(kLanes) additions: with kLanes =
-// 64, 70 for n = 4096 and 169 for n = 409,600.
+// The order: kLanes partial sums, the j-th of the elements i = j mod kLanes in turn. After every
+// 64 kLanes elements each partial sum is added to a total of its own. In the end total j takes in
+// total j + kLanes / 2, then j + kLanes / 4, and so on. So an element goes through at most
+// min(64, ceil(n / kLanes)) + floor((n - 1) / (64 kLanes)) + log2(kLanes) additions: with
+// kLanes = 64, 70 for n = 4096 and 169 for n = 409,600.
 
 #if defined(HALFWAY_SIMD_SUM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_SUM_INL_H_
