@@ -44,15 +44,20 @@ void ConvertKernel(const typename Config::From* from, typename Config::To* to, s
   constexpr overflow kOverflow = Config::kOverflow;
   const hn::ScalableTag<float> df;
   const size_t lanes = hn::Lanes(df);
-  const auto load = [&](size_t i)
-                        HWY_ATTR { return QuietF32<To, From>(df, LoadF32(df, from + i)); };
 
   size_t i = 0;
-  const size_t pairs = n - n % (2 * lanes);
-  for (; i < pairs; i += 2 * lanes) {
-    const auto low = load(i);
-    const auto high = load(i + lanes);
-    Store2F32<kOverflow>(low, high, df, to + i);
+  if constexpr (sizeof(To) == 1 || PrefersLoad4<From, decltype(df)>()) {
+    for (const size_t whole = n - n % (4 * lanes); i < whole; i += 4 * lanes) {
+      hn::VFromD<decltype(df)> v0, v1, v2, v3;
+      Load4F32(df, from + i, v0, v1, v2, v3);
+      Store4F32<kOverflow>(v0, v1, v2, v3, df, to + i);
+    }
+  } else {
+    for (const size_t whole = n - n % (2 * lanes); i < whole; i += 2 * lanes) {
+      const auto low = QuietF32<To, From>(df, LoadF32(df, from + i));
+      const auto high = QuietF32<To, From>(df, LoadF32(df, from + i + lanes));
+      Store2F32<kOverflow>(low, high, df, to + i);
+    }
   }
   for (; i < n; i += lanes) {
     const size_t here = HWY_MIN(lanes, n - i);

@@ -34,6 +34,7 @@
 #include "halfway/simd/float16-inl.h"
 #include "halfway/simd/minifloat-inl.h"
 #include "halfway/simd/storage.h"
+#include "halfway/simd/table_decode-inl.h"
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/encode.h"
 #include "halfway/types/rounding.h"
@@ -68,19 +69,27 @@ template <class Format, class DF>
 HWY_INLINE hn::VFromD<DF> DecodeThroughF16(DF df, hn::VFromD<hn::Rebind<uint8_t, DF>> raw) {
   using L = detail::layout<Format>;
   constexpr int kShift = 10 - L::mantissa_bits;
+  constexpr uint16_t kMagnitude = static_cast<uint16_t>(L::magnitude << kShift);
   const hn::Rebind<uint16_t, DF> du16;
-  const auto x = hn::PromoteTo(du16, raw);
-  const auto magnitude = hn::And(hn::ShiftLeft<kShift>(x),
-                                 hn::Set(du16, static_cast<uint16_t>(L::magnitude << kShift)));
-  const auto sign = hn::And(hn::ShiftLeft<16 - L::bits>(x), hn::Set(du16, uint16_t{0x8000}));
-  auto code = hn::Or(magnitude, sign);
+  auto code = hn::Zero(du16);
+  if constexpr (L::bits == 8) {  // sign extension brings the sign to the top of the shifted code
+    const hn::Rebind<int16_t, DF> di16;
+    const auto x =
+        hn::BitCast(du16, hn::PromoteTo(di16, hn::BitCast(hn::Rebind<int8_t, DF>(), raw)));
+    code = hn::And(hn::ShiftLeft<kShift>(x), hn::Set(du16, uint16_t{0x8000 | kMagnitude}));
+  } else {
+    const auto x = hn::PromoteTo(du16, raw);
+    const auto sign = hn::And(hn::ShiftLeft<16 - L::bits>(x), hn::Set(du16, uint16_t{0x8000}));
+    code = hn::Or(sign, hn::And(hn::ShiftLeft<kShift>(x), hn::Set(du16, kMagnitude)));
+  }
   if constexpr (Format::nan == nan_encoding::all_ones) {
-    const auto is_nan =
-        hn::Eq(magnitude, hn::Set(du16, static_cast<uint16_t>(L::magnitude << kShift)));
-    code = hn::IfThenElse(is_nan, hn::Or(sign, hn::Set(du16, uint16_t{0x7E00})), code);
+    const auto without_sign = hn::Add(code, code);
+    const auto is_nan = hn::Eq(without_sign, hn::Set(du16, static_cast<uint16_t>(2 * kMagnitude)));
+    const auto to_nan = hn::Set(du16, static_cast<uint16_t>(0x7E00 - kMagnitude));
+    code = hn::Add(code, hn::IfThenElseZero(is_nan, to_nan));
   } else if constexpr (Format::nan == nan_encoding::negative_zero) {
-    code = hn::IfThenElse(hn::Eq(x, hn::Set(du16, uint16_t{L::sign})),
-                          hn::Set(du16, uint16_t{0x7E00}), code);
+    const auto is_nan = hn::Eq(code, hn::Set(du16, uint16_t{0x8000}));
+    code = hn::IfThenElse(is_nan, hn::Set(du16, uint16_t{0x7E00}), code);
   }
   const auto wide = DecodeF16(df, code);
   if constexpr (Format::bias == 15) return wide;
@@ -182,6 +191,28 @@ HWY_INLINE hn::VFromD<DF> LoadNF32(DF df, const T* p, size_t n) {
   return v;
 }
 
+// Four vectors from consecutive elements load faster at once.
+template <class T, class DF>
+constexpr bool PrefersLoad4() {
+  if constexpr (is_minifloat_v<T> && HWY_MAX_LANES_D(DF) == 16) {
+    return kHasTableDecode<typename T::format>;
+  }
+  return false;
+}
+
+template <class DF, class T, class V = hn::VFromD<DF>>
+HWY_INLINE void Load4F32(DF df, const T* p, V& v0, V& v1, V& v2, V& v3) {
+  if constexpr (PrefersLoad4<T, DF>()) {
+    TableDecode<typename T::format>(df, reinterpret_cast<const uint8_t*>(p), v0, v1, v2, v3);
+  } else {
+    const size_t lanes = hn::Lanes(df);
+    v0 = LoadF32(df, p);
+    v1 = LoadF32(df, p + lanes);
+    v2 = LoadF32(df, p + 2 * lanes);
+    v3 = LoadF32(df, p + 3 * lanes);
+  }
+}
+
 // ------------------------------ Stores
 
 template <overflow kOverflow = overflow::ieee, class DF>
@@ -217,6 +248,31 @@ HWY_INLINE void Store2F32(hn::VFromD<DF> low, hn::VFromD<DF> high, DF df, T* p) 
 #endif
   StoreF32<kOverflow>(low, df, p);
   StoreF32<kOverflow>(high, df, p + hn::Lanes(df));
+}
+
+// Four vectors to consecutive elements.
+template <overflow kOverflow = overflow::ieee, class DF, class T, class V = hn::VFromD<DF>>
+HWY_INLINE void Store4F32(V v0, V v1, V v2, V v3, DF df, T* p) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (sizeof(T) == 1) {
+    const hn::RebindToUnsigned<DF> du;
+    const hn::Repartition<uint8_t, DF> du8;
+    auto codes = hn::Zero(du8);
+    if constexpr (detail::int8_storage<T>) {
+      codes = PackBytes(du, EncodeInteger<T>(df, v0), EncodeInteger<T>(df, v1),
+                        EncodeInteger<T>(df, v2), EncodeInteger<T>(df, v3));
+    } else if constexpr (IsFormat<T>(formats::float8_e8m0fnu{})) {
+      codes = PackBytes(du, EncodeE8M0<kOverflow>(df, v0), EncodeE8M0<kOverflow>(df, v1),
+                        EncodeE8M0<kOverflow>(df, v2), EncodeE8M0<kOverflow>(df, v3));
+    } else {
+      codes = EncodeMinifloatx4<typename T::format, kOverflow>(df, v0, v1, v2, v3);
+    }
+    hn::StoreU(codes, du8, reinterpret_cast<uint8_t*>(p));
+    return;
+  }
+#endif
+  Store2F32<kOverflow>(v0, v1, df, p);
+  Store2F32<kOverflow>(v2, v3, df, p + 2 * hn::Lanes(df));
 }
 
 }  // namespace HWY_NAMESPACE

@@ -2,8 +2,8 @@
 // Any small float format in vectors of f32: patterns from values with one rounding, values from
 // patterns.
 //
-//   auto code = EncodeMinifloat<formats::float8_e4m3fn, overflow::ieee>(df, v);   // u32 lanes,
-//   pattern in the low bits auto same = DecodeMinifloat<formats::float8_e4m3fn>(df, code);
+//   auto code = EncodeMinifloat<formats::float8_e4m3fn, overflow::ieee>(df, v);   // in the low
+//   bits of u32 lanes auto same = DecodeMinifloat<formats::float8_e4m3fn>(df, code);
 //
 // Lane for lane the same bits as halfway::detail::encode and decode (types/encode.h) and the policy
 // of types/minifloat.h. Neither function meets a subnormal f32 whose value matters, so
@@ -19,6 +19,7 @@
 #endif
 
 #include <cstdint>
+#include <limits>
 
 #include "halfway/types/encode.h"
 #include "halfway/types/formats.h"
@@ -46,6 +47,9 @@ struct F32Landmarks {
                 "the format's smallest value must be normal in f32");
 };
 
+// Patterns without sign, in the low bits of each lane; what is above Format's storage is undefined.
+// NaN as the largest number.
+//
 // Adds to |v| the power of two whose last mantissa bit is worth one unit of the format's last place
 // at |v|: the addition rounds, to nearest even and correctly in the subnormal range, and leaves the
 // significand in the low bits of the sum.
@@ -54,46 +58,135 @@ struct F32Landmarks {
 // fnuz). So where overflow gives one of these, limiting |v| to that pattern's nominal value is all
 // that it takes.
 template <class Format, overflow kOverflow, class DF>
-HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeMinifloat(DF df, hn::VFromD<DF> v) {
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeMagnitude(DF df, hn::VFromD<DF> v) {
   using L = detail::layout<Format>;
   using F = F32Landmarks<Format>;
-  constexpr bool kHasSpecial = Format::nan != nan_encoding::none;
-  constexpr bool kToSpecial = kHasSpecial && kOverflow == overflow::ieee;
+  constexpr bool kToSpecial = Format::nan != nan_encoding::none && kOverflow == overflow::ieee;
   constexpr uint32_t kLimit = F::Value(kToSpecial ? L::max_finite + 1 : L::max_finite);
-  constexpr uint32_t kMagicShift = static_cast<uint32_t>(F::kShift) << 23;
+  // The exponent field counts from the smallest normal number. Taking that off here, modulo the
+  // storage's size, costs nothing: it is an even number of last places, which rounding to even does
+  // not see.
+  constexpr uint32_t kField =
+      (0u - (F::kMinExponent >> F::kShift)) & std::numeric_limits<typename Format::storage>::max();
+  static_assert(kField % 2 == 0);
+  constexpr uint32_t kToMagic = (static_cast<uint32_t>(F::kShift) << 23) + kField;
   const hn::RebindToUnsigned<DF> du;
   const hn::RebindToSigned<DF> di;  // compares faster than unsigned before AVX-512
-  const auto bits = hn::BitCast(du, v);
-  const auto magnitude = hn::BitCast(di, hn::And(bits, hn::Set(du, 0x7FFFFFFFu)));
+  const auto magnitude = hn::And(hn::BitCast(di, v), hn::Set(di, 0x7FFFFFFF));
   const auto limited = hn::Min(magnitude, hn::Set(di, static_cast<int32_t>(kLimit)));
   const auto exponent =
       hn::BitCast(du, hn::Max(hn::And(limited, hn::Set(di, 0x7F800000)),
                               hn::Set(di, static_cast<int32_t>(F::kMinExponent))));
-  const auto magic = hn::Add(exponent, hn::Set(du, kMagicShift));
-  const auto sum = hn::Add(hn::BitCast(df, limited), hn::BitCast(df, magic));
-  const auto significand = hn::Sub(hn::BitCast(du, sum), magic);
-  const auto field = hn::ShiftRight<F::kShift>(hn::Sub(exponent, hn::Set(du, F::kMinExponent)));
-  auto code = hn::Add(field, significand);
+  const auto magic = hn::BitCast(df, hn::Add(exponent, hn::Set(du, kToMagic)));
+  const auto sum = hn::Add(hn::BitCast(df, limited), magic);
+  return hn::Add(hn::ShiftRight<F::kShift>(exponent), hn::BitCast(du, sum));
+}
 
-  auto sign = hn::Zero(du);
-  if constexpr (Format::is_signed)
-    sign = hn::And(hn::ShiftRight<32 - L::bits>(bits), hn::Set(du, L::sign));
+template <class DF>
+HWY_INLINE hn::MFromD<hn::RebindToUnsigned<DF>> NanMask(DF /*df*/, hn::VFromD<DF> v) {
+  const hn::RebindToUnsigned<DF> du;
+  const hn::RebindToSigned<DF> di;
+  const auto magnitude = hn::And(hn::BitCast(di, v), hn::Set(di, 0x7FFFFFFF));
+  return hn::RebindMask(du, hn::Gt(magnitude, hn::Set(di, 0x7F800000)));
+}
+
+// EncodeMagnitude's pattern for NaN is not yet the right one.
+template <class Format, overflow kOverflow>
+constexpr bool NanNeedsCode() {
+  return Format::nan == nan_encoding::ieee ||
+         (Format::nan != nan_encoding::none && kOverflow == overflow::saturate);
+}
+
+// Patterns without sign for lanes that are NaN.
+template <class Format, class DF>
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeNan(DF /*df*/, hn::VFromD<DF> v) {
+  using L = detail::layout<Format>;
+  const hn::RebindToUnsigned<DF> du;
   if constexpr (Format::nan == nan_encoding::ieee) {
-    const auto is_nan = hn::RebindMask(du, hn::Gt(magnitude, hn::Set(di, 0x7F800000)));
-    const auto payload = hn::And(hn::ShiftRight<F::kShift>(bits), hn::Set(du, L::mantissa));
-    code = hn::IfThenElse(is_nan, hn::Or(payload, hn::Set(du, L::exponent | L::quiet)), code);
-  } else if constexpr (Format::nan == nan_encoding::none) {
-    const auto is_nan = hn::RebindMask(du, hn::Gt(magnitude, hn::Set(di, 0x7F800000)));
-    sign = hn::IfThenZeroElse(is_nan, sign);
-  } else if constexpr (!kToSpecial) {
-    const auto is_nan = hn::RebindMask(du, hn::Gt(magnitude, hn::Set(di, 0x7F800000)));
-    code = hn::IfThenElse(is_nan, hn::Set(du, L::max_finite + 1), code);
+    const auto payload = hn::ShiftRight<F32Landmarks<Format>::kShift>(hn::BitCast(du, v));
+    return hn::Or(hn::And(payload, hn::Set(du, L::mantissa)), hn::Set(du, L::exponent | L::quiet));
+  } else {
+    return hn::Set(du, L::max_finite + 1);
   }
-  if constexpr (Format::nan == nan_encoding::negative_zero) {  // what would be -0 is NaN
-    sign = hn::IfThenZeroElse(hn::Eq(code, hn::Zero(du)), sign);
+}
+
+// Patterns in the low bits of each lane; what is above Format's storage is undefined.
+template <class Format, overflow kOverflow, class DF>
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeMinifloat(DF df, hn::VFromD<DF> v) {
+  using L = detail::layout<Format>;
+  static_assert(Format::is_signed);
+  const hn::RebindToUnsigned<DF> du;
+  auto code = EncodeMagnitude<Format, kOverflow>(df, v);
+  if constexpr (NanNeedsCode<Format, kOverflow>()) {
+    code = hn::IfThenElse(NanMask(df, v), EncodeNan<Format>(df, v), code);
+  }
+  auto sign = hn::And(hn::ShiftRight<32 - L::bits>(hn::BitCast(du, v)), hn::Set(du, L::sign));
+  if constexpr (Format::nan == nan_encoding::none) {
+    sign = hn::IfThenZeroElse(NanMask(df, v), sign);
+  } else if constexpr (Format::nan == nan_encoding::negative_zero) {  // what would be -0 is NaN
+    const auto is_zero = hn::Eq(hn::And(code, hn::Set(du, L::all)), hn::Zero(du));
+    sign = hn::IfThenZeroElse(is_zero, sign);
   }
   return hn::Or(code, sign);
 }
+
+#if HWY_TARGET != HWY_SCALAR  // which has no vectors of four bytes
+
+// The lowest byte of each u32 lane, a's lanes first.
+template <class DU32, class V = hn::VFromD<DU32>>
+HWY_INLINE hn::VFromD<hn::Repartition<uint8_t, DU32>> PackBytes(DU32 /*du*/, V a, V b, V c, V d) {
+  const hn::Repartition<uint16_t, DU32> du16;
+  const hn::Repartition<uint8_t, DU32> du8;
+  return hn::OrderedTruncate2To(du8, hn::OrderedTruncate2To(du16, a, b),
+                                hn::OrderedTruncate2To(du16, c, d));
+}
+
+// Four vectors at once, for formats of at most 8 bits: what does not depend on rounding is done
+// after packing, and NaNs, which are rare, are left to a branch.
+template <class Format, overflow kOverflow, class DF, class V = hn::VFromD<DF>>
+HWY_INLINE hn::VFromD<hn::Repartition<uint8_t, DF>> EncodeMinifloatx4(DF df, V v0, V v1, V v2,
+                                                                      V v3) {
+  using L = detail::layout<Format>;
+  static_assert(Format::is_signed && L::bits <= 8);
+  const hn::RebindToUnsigned<DF> du;
+  const hn::Repartition<uint16_t, DF> du16;
+  const hn::Repartition<uint8_t, DF> du8;
+  auto c0 = EncodeMagnitude<Format, kOverflow>(df, v0);
+  auto c1 = EncodeMagnitude<Format, kOverflow>(df, v1);
+  auto c2 = EncodeMagnitude<Format, kOverflow>(df, v2);
+  auto c3 = EncodeMagnitude<Format, kOverflow>(df, v3);
+  if constexpr (NanNeedsCode<Format, kOverflow>() || Format::nan == nan_encoding::none) {
+    const auto n0 = NanMask(df, v0), n1 = NanMask(df, v1), n2 = NanMask(df, v2),
+               n3 = NanMask(df, v3);
+    if (HWY_UNLIKELY(!hn::AllFalse(du, hn::Or(hn::Or(n0, n1), hn::Or(n2, n3))))) {
+      if constexpr (Format::nan == nan_encoding::none) {  // the largest value, positive
+        v0 = hn::IfThenZeroElse(hn::RebindMask(df, n0), v0);
+        v1 = hn::IfThenZeroElse(hn::RebindMask(df, n1), v1);
+        v2 = hn::IfThenZeroElse(hn::RebindMask(df, n2), v2);
+        v3 = hn::IfThenZeroElse(hn::RebindMask(df, n3), v3);
+      } else {
+        c0 = hn::IfThenElse(n0, EncodeNan<Format>(df, v0), c0);
+        c1 = hn::IfThenElse(n1, EncodeNan<Format>(df, v1), c1);
+        c2 = hn::IfThenElse(n2, EncodeNan<Format>(df, v2), c2);
+        c3 = hn::IfThenElse(n3, EncodeNan<Format>(df, v3), c3);
+      }
+    }
+  }
+  const auto code = PackBytes(du, c0, c1, c2, c3);
+  const auto upper = [&](V low, V high) HWY_ATTR {
+    return hn::ConcatOdd(du16, hn::BitCast(du16, high), hn::BitCast(du16, low));
+  };
+  const auto top =
+      hn::ConcatOdd(du8, hn::BitCast(du8, upper(v2, v3)), hn::BitCast(du8, upper(v0, v1)));
+  auto sign = hn::And(top, hn::Set(du8, uint8_t{0x80}));
+  sign = hn::BitCast(du8, hn::ShiftRight<8 - L::bits>(hn::BitCast(du16, sign)));
+  if constexpr (Format::nan == nan_encoding::negative_zero) {
+    sign = hn::IfThenZeroElse(hn::Eq(code, hn::Zero(du8)), sign);
+  }
+  return hn::Or(code, sign);
+}
+
+#endif  // HWY_TARGET != HWY_SCALAR
 
 // `code`: patterns in u32 lanes, zero above the format's bits.
 template <class Format, class DF>
