@@ -106,6 +106,7 @@ template <class From, class To>
 void expect_same_bits(const std::vector<From>& x, const std::vector<To>& expected,
                       const std::vector<To>& got, overflow policy) {
   ASSERT_EQ(expected.size(), got.size());
+  if (got.empty()) return;
   if (std::memcmp(expected.data(), got.data(), got.size() * sizeof(To)) == 0) return;
   for (std::size_t i = 0; i < x.size(); ++i) {
     ASSERT_EQ(bits_of(expected[i]), bits_of(got[i]))

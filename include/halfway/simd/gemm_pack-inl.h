@@ -50,7 +50,7 @@ HWY_INLINE void PackRun(const From* HWY_RESTRICT from, size_t n, To* HWY_RESTRIC
     if (i < n) hn::StoreN(LoadNF32(df, from + i, n - i), df, to + i, n - i);
   } else {
     static_assert(sizeof(To) == sizeof(From));
-    hwy::CopyBytes(from, to, n * sizeof(To));
+    if (n != 0) hwy::CopyBytes(from, to, n * sizeof(To));  // an empty matrix may be null
   }
 }
 
