@@ -62,7 +62,8 @@ std::vector<run_settings> planned_runs(const options& o) {
   } else {
     const halfway::cast_policy policy = halfway::parse_policy(o.policy);
     check_policy(policy);
-    runs.push_back({"--policy", policy, policy.compute == halfway::dtype::float16});
+    runs.push_back(
+        {std::string(name(policy.compute)), policy, policy.compute == halfway::dtype::float16});
   }
   return runs;
 }

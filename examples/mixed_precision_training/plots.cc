@@ -210,9 +210,9 @@ std::vector<figure> draw_figures(const experiment& e, const std::string& gnuplot
   struct plan {
     const char* name;
     const char* title;
-    const char* caption;
+    std::string caption;
   };
-  constexpr std::array<plan, 4> plans = {{
+  const std::array<plan, 4> plans = {{
       {"loss", "Loss",
        "Training loss, the mean of the last 15 steps; a curve that ends early is a run that could "
        "not go on."},
@@ -223,8 +223,9 @@ std::vector<figure> draw_figures(const experiment& e, const std::string& gnuplot
        "The largest magnitude that enters the layernorm in each step; what passes the largest "
        "finite half is drawn on its line."},
       {"scale", "Loss scale",
-       "The dynamic loss scale doubles after 50 steps without an overflow, and halves when a "
-       "gradient overflows and its step is skipped."},
+       "The dynamic loss scale doubles after " + std::to_string(growth_interval) +
+           " steps without an overflow, and halves when a gradient overflows and its step is "
+           "skipped."},
   }};
   namespace fs = std::filesystem;
   const fs::path root(folder);

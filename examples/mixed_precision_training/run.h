@@ -21,6 +21,10 @@ struct training_settings {
   double learning_rate = 1e-3;  // of Adam; falls to zero along half a cosine
 };
 
+// Good steps in a row before the dynamic loss scale grows. The usual 2000 are more than this whole
+// training has.
+inline constexpr std::uint64_t growth_interval = 50;
+
 struct run_settings {
   std::string name;
   halfway::cast_policy policy;

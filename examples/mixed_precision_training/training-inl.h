@@ -36,10 +36,9 @@ class shuffled_indices {
 // looks at the gradients, and skips and counts the steps in which some are not finite.
 inline halfway::loss_scaler make_scaler(bool scales_loss) {
   if (!scales_loss) return halfway::loss_scaler::fixed(1);
-  // The usual interval is 2000 steps, more than this whole training has. A high ceiling lets the
-  // scale find the limit of the format by itself: it grows until a gradient overflows, and steps
-  // back.
-  return halfway::loss_scaler({.growth_interval = 50, .max_scale = 0x1p30f});
+  // A high ceiling lets the scale find the limit of the format by itself: it grows until a gradient
+  // overflows, and steps back.
+  return halfway::loss_scaler({.growth_interval = growth_interval, .max_scale = 0x1p30f});
 }
 
 template <class T>
@@ -70,7 +69,13 @@ void train_steps(network<T>& net, halfway::loss_scaler& scaler, const training_s
         net.step(optimizer);
       }
       display.step(record.steps.size(), epoch, loss);
-      scaler.update();
+      try {
+        scaler.update();
+      } catch (const halfway::error& e) {
+        // It gives up where every step in a row must be skipped. What was learned remains.
+        record.stopped = e.what();
+        return;
+      }
     }
     display.epoch_done(epoch);
   }
@@ -102,12 +107,7 @@ run_result train_in(const run_settings& run, const training_settings& settings,
 
   display.begin(run.name, settings.epochs, step_count(settings, data.train.size()));
   const stopwatch training_time;
-  try {
-    train_steps(net, scaler, settings, data.train, display, result.training);
-  } catch (const halfway::error& e) {
-    // The scaler gives up where every step in a row must be skipped. What was learned remains.
-    result.training.stopped = e.what();
-  }
+  train_steps(net, scaler, settings, data.train, display, result.training);
   result.training.seconds = training_time.seconds();
   display.end(result.training.stopped);
 

@@ -11,7 +11,10 @@
 #include <string>
 #include <type_traits>
 
+#include "halfway/ops/convert.h"
 #include "halfway/ops/gemm.h"
+#include "halfway/quantization/affine.h"
+#include "halfway/quantization/min_max_observer.h"
 #include "halfway/types/float4.h"
 #include "halfway/types/float6.h"
 #include "halfway/types/float8.h"
@@ -207,6 +210,30 @@ TEST(EigenView, GemmTakesEigenMatrices) {
   gemm(a, b, c);
   const Eigen::MatrixXd exact = a.cast<double>() * b.cast<double>();
   EXPECT_LE((c.cast<double>() - exact).cwiseAbs().maxCoeff(), k * k * 0x1p-24);
+}
+
+/// A vector is a range and a matrix: neither makes a call ambiguous.
+TEST(EigenVector, ConvertsAndQuantizes) {
+  const Eigen::VectorXf x{{-1.0f, 0.3333f, 2.0f}};
+  Eigen::Matrix<half, Eigen::Dynamic, 1> narrow(3);
+  convert(x, narrow);
+  EXPECT_EQ(narrow[1], half(0.3333f));
+  matrix<half> column(3, 1);
+  convert_saturating(x, column);
+  EXPECT_EQ(column(2, 0), half(2.0f));
+
+  min_max_observer observer;
+  observer.observe(x);
+  EXPECT_EQ(observer.min(), -1.0f);
+  EXPECT_EQ(observer.max(), 2.0f);
+
+  Eigen::Matrix<int8, Eigen::Dynamic, 1> q(3);
+  Eigen::VectorXf back(3);
+  const affine_params params{.scale = 0.5f, .zero_point = 1};
+  quantize(x, q, params);
+  dequantize(q, back, params);
+  EXPECT_EQ(static_cast<int>(q[1]), 2);
+  EXPECT_EQ(back, (Eigen::VectorXf{{-1.0f, 0.5f, 2.0f}}));
 }
 
 }  // namespace

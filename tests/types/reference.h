@@ -218,8 +218,7 @@ struct reference {
     switch (f.special) {
       case specials::ieee:  // infinity's exponent, then the quiet bit, then the payload's top bits
         return s | infinity_code | (1u << f.mantissa_bits) / 2 |
-               (f.mantissa_bits > 1 ? static_cast<std::uint32_t>(payload >> (65 - f.mantissa_bits))
-                                    : 0u);
+               static_cast<std::uint32_t>(payload >> 33 >> (32 - f.mantissa_bits));
       case specials::fn:
         return s | (codes - 1);
       case specials::fnuz:

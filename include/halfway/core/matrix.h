@@ -39,8 +39,8 @@ class matrix_view {
   matrix_view(T* data, std::size_t rows, std::size_t cols, std::size_t row_stride)
       : matrix_view(data, rows, cols, row_stride, 1) {}
 
-  /// Any layout. Errors: null data with elements; an extent that does not fit the address space; two
-  /// elements in one place.
+  /// Any layout. Errors: null data with elements; an extent that does not fit the address space;
+  /// two elements in one place.
   matrix_view(T* data, std::size_t rows, std::size_t cols, std::size_t row_stride,
               std::size_t col_stride)
       : data_(data), rows_(rows), cols_(cols), row_stride_(row_stride), col_stride_(col_stride) {

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrices of any strides as runs of elements side by side, which is what element-wise kernels
-// take.
+// Matrices of any strides as runs of elements side by side, which element-wise kernels take.
 //
-//   detail::for_each_run(x, [&](const float* run, std::size_t n) { total += sum(run, n); });
-//   detail::for_each_run(x, y, [&](const float* in, half* out, std::size_t n) { convert(in, out,
-//   n); });
+//   for_each_run(x, [&](const float* run, std::size_t n) { total += sum(run, n); });
+//   for_each_run(x, y, [&](const float* in, half* out, std::size_t n) { convert(in, out, n); });
 //
 // Elements that lie side by side are passed where they lie, others through a buffer. Their order is
 // not defined.

@@ -60,6 +60,10 @@ concept convertible_matrix =
 template <class M>
 concept convertible_output_matrix = convertible_matrix<M> && !std::is_const_v<element_of<M>>;
 
+/// An Eigen vector, for one, is a range and a matrix.
+template <class X, class Y>
+concept not_both_ranges = !convertible_range<X> || !convertible_range<Y>;
+
 /// One kernel serves both policies where they agree: integers, and formats without infinity and
 /// NaN.
 template <class To, overflow Overflow>
@@ -201,7 +205,7 @@ void convert(const X& x, Y&& y) {
 }
 
 /// The same, but past the largest finite value, and for infinities, that value with the sign (as
-/// saturate_cast; float and double keep infinities).
+/// saturate_cast, for which float and double as a target keep infinity).
 template <detail::convertible_range X, detail::convertible_output Y>
 void convert_saturating(const X& x, Y&& y) {
   detail::convert_ranges<overflow::saturate>("halfway::convert_saturating", std::ranges::data(x),
@@ -212,11 +216,13 @@ void convert_saturating(const X& x, Y&& y) {
 /// y(i, j) = x(i, j) for matrices of one shape and any strides; as fast where both are row-major or
 /// both column-major.
 template <detail::convertible_matrix X, detail::convertible_output_matrix Y>
+requires detail::not_both_ranges<X, Y>
 void convert(const X& x, Y&& y) {
   detail::convert_matrix_like<overflow::ieee>("halfway::convert", x, y);
 }
 
 template <detail::convertible_matrix X, detail::convertible_output_matrix Y>
+requires detail::not_both_ranges<X, Y>
 void convert_saturating(const X& x, Y&& y) {
   detail::convert_matrix_like<overflow::saturate>("halfway::convert_saturating", x, y);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Affine (scale and zero point) quantization to 8 bits and fewer, per tensor and per row, with
-// ONNX's semantics.
+// Affine quantization to 8 bits and fewer, per tensor and per row, with ONNX's semantics.
 //
 //   const auto params = halfway::choose_affine_params(-1.0f, 1.0f, halfway::dtype::int8);
 //   std::vector<halfway::int8> q(x.size());
@@ -10,17 +9,19 @@
 // Where every output channel of a weight matrix has parameters of its own, make the channels rows;
 // a view does it:
 //
-//   const auto channels = halfway::choose_row_params(w.view().transposed(), halfway::dtype::int8,
-//   halfway::affine_scheme::symmetric); halfway::quantize_rows(w.view().transposed(),
-//   q.view().transposed(), channels);
+//   const auto channels = w.view().transposed();
+//   const auto params = halfway::choose_row_params(channels, halfway::dtype::int8,
+//                                                  halfway::affine_scheme::symmetric);
+//   halfway::quantize_rows(channels, q.view().transposed(), params);
 #ifndef HALFWAY_QUANTIZATION_AFFINE_H_
 #define HALFWAY_QUANTIZATION_AFFINE_H_
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <ranges>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -47,6 +48,9 @@ concept writable_range =
 
 template <class M>
 concept code_matrix = matrix_like<M> && int8_storage<std::remove_const_t<element_of<M>>>;
+// An Eigen vector, for one, is a range and a matrix.
+template <class M>
+concept code_matrix_only = code_matrix<M> && !code_range_like<M>;
 template <class M>
 concept writable_matrix = !std::is_const_v<element_of<M>>;
 
@@ -56,16 +60,18 @@ struct affine_config {
   using To = ToType;
 };
 
-// `which`: "params" or "params[3]".
+// The parameters of one row, or of all where there is no row.
 template <class Code>
-void check_params(std::string_view where, std::string_view which, const affine_params& params) {
+void check_params(std::string_view where, const affine_params& params,
+                  std::optional<std::size_t> row = std::nullopt) {
+  const auto name = [&] { return row ? concat("params[", *row, "]") : std::string("params"); };
   if (!(std::isnormal(params.scale) && params.scale > 0.0f)) [[unlikely]] {
-    fail(concat(where, ": ", which, ".scale (", params.scale,
+    fail(concat(where, ": ", name(), ".scale (", params.scale,
                 ") must be positive, finite and not subnormal"));
   }
   const code_limits codes = limits_of_codes(where, dtype_of<Code>);
   if (params.zero_point < codes.lowest || params.zero_point > codes.largest) [[unlikely]] {
-    fail(concat(where, ": ", which, ".zero_point (", params.zero_point, ") must be from ",
+    fail(concat(where, ": ", name(), ".zero_point (", params.zero_point, ") must be from ",
                 codes.lowest, " to ", codes.largest));
   }
 }
@@ -89,44 +95,57 @@ void affine_unchecked(matrix_view<const From> from, matrix_view<To> to,
   });
 }
 
-// Names of the arguments in messages.
+// Names for messages: the function and its two ranges or matrices.
 struct affine_names {
   std::string_view where, from, to;
+
+  void check_equal(std::string_view what, std::size_t from_value, std::size_t to_value) const {
+    if (from_value != to_value) [[unlikely]] {
+      detail::check_equal(where, concat(from, what), from_value, concat(to, what), to_value);
+    }
+  }
 };
 
 template <class Code, class From, class To>
 void affine_ranges(const affine_names& names, const From* from, std::size_t from_size, To* to,
                    std::size_t to_size, const affine_params& params) {
-  check_equal(names.where, concat(names.from, ".size()"), from_size, concat(names.to, ".size()"),
-              to_size);
+  names.check_equal(".size()", from_size, to_size);
   check_not_null(names.where, names.from, from, from_size);
   check_not_null(names.where, names.to, to, to_size);
   const bool in_place =
       sizeof(From) == sizeof(To) && static_cast<const void*>(from) == static_cast<const void*>(to);
-  check_no_overlap(
-      names.where, names.from, names.to,
-      !in_place && ranges_overlap(from, from_size * sizeof(From), to, to_size * sizeof(To)));
-  check_params<Code>(names.where, "params", params);
+  const bool shared = ranges_overlap(from, from_size * sizeof(From), to, to_size * sizeof(To));
+  check_no_overlap(names.where, names.from, names.to, shared && !in_place);
+  check_params<Code>(names.where, params);
   affine_unchecked(from, to, from_size, params);
 }
 
-// `params`: one for all rows, or as many as there are.
+template <class From, class To>
+void check_affine_matrices(const affine_names& names, matrix_view<const From> from,
+                           matrix_view<To> to) {
+  names.check_equal(".rows()", from.rows(), to.rows());
+  names.check_equal(".cols()", from.cols(), to.cols());
+  check_no_overlap(names.where, names.from, names.to, !same_places(from, to) && overlap(from, to));
+}
+
 template <class Code, class From, class To>
 void affine_matrices(const affine_names& names, matrix_view<const From> from, matrix_view<To> to,
-                     std::span<const affine_params> params, bool by_row) {
-  check_equal(names.where, concat(names.from, ".rows()"), from.rows(), concat(names.to, ".rows()"),
-              to.rows());
-  check_equal(names.where, concat(names.from, ".cols()"), from.cols(), concat(names.to, ".cols()"),
-              to.cols());
-  check_no_overlap(names.where, names.from, names.to, !same_places(from, to) && overlap(from, to));
-  if (by_row)
+                     const affine_params& params) {
+  check_affine_matrices(names, from, to);
+  check_params<Code>(names.where, params);
+  affine_unchecked(from, to, params);
+}
+
+template <class Code, class From, class To>
+void affine_rows(const affine_names& names, matrix_view<const From> from, matrix_view<To> to,
+                 std::span<const affine_params> params) {
+  check_affine_matrices(names, from, to);
+  if (params.size() != from.rows()) [[unlikely]] {
     check_equal(names.where, "params.size()", params.size(), concat(names.from, ".rows()"),
                 from.rows());
-  for (std::size_t i = 0; i < params.size(); ++i) {
-    check_params<Code>(names.where, by_row ? concat("params[", i, "]") : "params", params[i]);
   }
+  for (std::size_t i = 0; i < params.size(); ++i) check_params<Code>(names.where, params[i], i);
   if (from.empty()) return;
-  if (!by_row) return affine_unchecked(from, to, params.front());
   for (std::size_t i = 0; i < from.rows(); ++i) {
     affine_unchecked(from.block(i, 0, 1, from.cols()), to.block(i, 0, 1, to.cols()), params[i]);
   }
@@ -157,19 +176,19 @@ void quantize(const X& x, Q&& q, const affine_params& params) {
 }
 
 /// The same for matrices of one shape and any strides.
-template <detail::observable_matrix X, detail::code_matrix Q>
+template <detail::observable_matrix X, detail::code_matrix_only Q>
 requires detail::writable_matrix<Q>
 void quantize(const X& x, Q&& q, const affine_params& params) {
   detail::affine_matrices<element_of<Q>>({"halfway::quantize", "x", "q"}, detail::const_view(x),
-                                         as_view(q), {&params, 1}, false);
+                                         as_view(q), params);
 }
 
 /// The same with params[i] for row i. Error besides: params.size() is not the number of rows.
 template <detail::observable_matrix X, detail::code_matrix Q>
 requires detail::writable_matrix<Q>
 void quantize_rows(const X& x, Q&& q, std::span<const affine_params> params) {
-  detail::affine_matrices<element_of<Q>>({"halfway::quantize_rows", "x", "q"},
-                                         detail::const_view(x), as_view(q), params, true);
+  detail::affine_rows<element_of<Q>>({"halfway::quantize_rows", "x", "q"}, detail::const_view(x),
+                                     as_view(q), params);
 }
 
 /// y[i] = (q[i] - zero_point) * scale: ONNX's DequantizeLinear. The difference is exact, the
@@ -184,19 +203,19 @@ void dequantize(const Q& q, Y&& y, const affine_params& params) {
 }
 
 /// The same for matrices of one shape and any strides.
-template <detail::code_matrix Q, detail::observable_matrix Y>
+template <detail::code_matrix_only Q, detail::observable_matrix Y>
 requires detail::writable_matrix<Y>
 void dequantize(const Q& q, Y&& y, const affine_params& params) {
   detail::affine_matrices<std::remove_const_t<element_of<const Q>>>(
-      {"halfway::dequantize", "q", "y"}, detail::const_view(q), as_view(y), {&params, 1}, false);
+      {"halfway::dequantize", "q", "y"}, detail::const_view(q), as_view(y), params);
 }
 
 /// The same with params[i] for row i.
 template <detail::code_matrix Q, detail::observable_matrix Y>
 requires detail::writable_matrix<Y>
 void dequantize_rows(const Q& q, Y&& y, std::span<const affine_params> params) {
-  detail::affine_matrices<std::remove_const_t<element_of<const Q>>>(
-      {"halfway::dequantize_rows", "q", "y"}, detail::const_view(q), as_view(y), params, true);
+  detail::affine_rows<std::remove_const_t<element_of<const Q>>>(
+      {"halfway::dequantize_rows", "q", "y"}, detail::const_view(q), as_view(y), params);
 }
 
 /// Parameters for each row of x, from its smallest and largest element (choose_affine_params).

@@ -2,8 +2,7 @@
 // The two numbers of affine quantization, and how they follow from a range of values.
 //
 //   const auto p = halfway::choose_affine_params(-1.0f, 3.0f, halfway::dtype::uint8);
-//   // a real x is stored as x / p.scale + p.zero_point, rounded; p.zero_point stands for 0,
-//   exactly
+//   // x is stored as the integer nearest to x / p.scale, plus p.zero_point; 0 is exact
 #ifndef HALFWAY_QUANTIZATION_AFFINE_PARAMS_H_
 #define HALFWAY_QUANTIZATION_AFFINE_PARAMS_H_
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The range of the values that pass by, batch after batch, for quantization parameters that cover
-// all of them.
+// The range of values, batch after batch, for quantization parameters that cover all of them.
 //
 //   halfway::min_max_observer observer;
 //   for (const auto& batch : batches) observer.observe(batch);
@@ -33,6 +32,10 @@ concept observable_range = std::ranges::contiguous_range<Range> &&
 template <class M>
 concept observable_matrix = matrix_like<M> && float_storage<std::remove_const_t<element_of<M>>>;
 
+// An Eigen vector, for one, is a range and a matrix.
+template <class M>
+concept observable_matrix_only = observable_matrix<M> && !observable_range<M>;
+
 }  // namespace detail
 
 /// Smallest and largest finite value, and how many were not finite. A value type: copies and
@@ -50,7 +53,7 @@ class min_max_observer {
   }
 
   /// Takes in a matrix of any strides.
-  template <detail::observable_matrix X>
+  template <detail::observable_matrix_only X>
   void observe(const X& x) {
     using T = std::remove_const_t<element_of<const X>>;
     detail::for_each_run(matrix_view<const T>(as_view(x)),

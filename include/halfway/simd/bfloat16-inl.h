@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // bfloat16 in vectors of f32, exact on every target, subnormals included.
 //
-//   auto code = EncodeBF16(df, v);             // u16 lanes, rounded once, to nearest even; a NaN
-//   is made quiet auto codes = EncodeBF16x2(df, low, high);  // twice the lanes, low's first: the
-//   faster form auto wide = DecodeBF16(df, code);          // the upper half of an f32, bit for
-//   bit: a signalling NaN stays one
+//   auto code = EncodeBF16(df, v);              // u16 lanes, rounded once, to nearest even
+//   auto codes = EncodeBF16x2(df, low, high);   // twice the lanes, low's first: the faster form
+//   auto wide = DecodeBF16(df, code);           // the upper half of an f32, bit for bit
+//
+// Encoding makes a NaN quiet, decoding leaves it as it is.
 //
 // x86's bf16 conversion instructions treat subnormals as zero whatever the control register says.
-// They are used where no lane is subnormal, which a test of one or two instructions decides; the
+// They are used where no lane is subnormal, which integer arithmetic on the pattern decides; the
 // rest is integer arithmetic, as on all other targets.
 
 #if defined(HALFWAY_SIMD_BFLOAT16_INL_H_) == defined(HWY_TARGET_TOGGLE)

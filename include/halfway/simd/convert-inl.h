@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bulk conversion of n elements from one storage type to another, through vectors of f32.
 //
-//   struct Config { using From = float; using To = half; static constexpr overflow kOverflow =
-//   overflow::ieee; }; ConvertKernel<Config>(from, to, n);
+//   struct Config {
+//     using From = float;
+//     using To = half;
+//     static constexpr overflow kOverflow = overflow::ieee;
+//   };
+//   ConvertKernel<Config>(from, to, n);
 //
 // `from` and `to` may be the same memory where the elements have the same size: each block is read
 // before it is written.

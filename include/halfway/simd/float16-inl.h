@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// float16 in vectors of f32, exact on every target: the CPU's conversions where it has them, else
-// integer arithmetic.
+// float16 in vectors of f32, exact on every target, with the CPU's conversions where it has them.
 //
 //   auto code = EncodeF16<overflow::ieee>(df, v);   // u16 lanes, rounded once, to nearest even
 //   auto wide = DecodeF16(df, code);                // exact; a NaN is made quiet
 //
 // The CPU's conversions (F16C, AArch64) neither flush subnormal halves nor read denormals-are-zero,
 // and F16C's carry their rounding mode with them. Highway's stand-in for CPUs without them is not
-// used: it widens infinity to 65536.
+// used: it widens infinity to 65536. Other CPUs get minifloat-inl.h.
 
 #if defined(HALFWAY_SIMD_FLOAT16_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_FLOAT16_INL_H_

@@ -59,22 +59,26 @@ HWY_INLINE VD FmaToOdd(VD a, VD b, VD c) {
 template <class V>
 HWY_NOINLINE V FmaByOdd(V a, V b, V c) {
   const hn::DFromV<V> df;
-  if constexpr (hn::MaxLanes(df) * sizeof(double) <= HWY_MAX_BYTES) {
-    const hn::Rebind<double, decltype(df)> dd;
-    return hn::DemoteTo(df,
-                        FmaToOdd(hn::PromoteTo(dd, a), hn::PromoteTo(dd, b), hn::PromoteTo(dd, c)));
-  } else {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (hn::MaxLanes(df) * sizeof(double) > HWY_MAX_BYTES) {
     const hn::Half<decltype(df)> dh;
     return hn::Combine(df,
                        FmaByOdd(hn::UpperHalf(dh, a), hn::UpperHalf(dh, b), hn::UpperHalf(dh, c)),
                        FmaByOdd(hn::LowerHalf(dh, a), hn::LowerHalf(dh, b), hn::LowerHalf(dh, c)));
+  } else  // NOLINT(readability-misleading-indentation)
+#endif
+  {
+    const hn::Rebind<double, decltype(df)> dd;
+    return hn::DemoteTo(df,
+                        FmaToOdd(hn::PromoteTo(dd, a), hn::PromoteTo(dd, b), hn::PromoteTo(dd, c)));
   }
 }
 
 template <class V>
 HWY_INLINE V Fma(V a, V b, V c) {
+#if HWY_TARGET != HWY_SCALAR
   const hn::DFromV<V> df;
-  if constexpr (hn::MaxLanes(df) * sizeof(float) == HWY_MAX_BYTES && hn::MaxLanes(df) >= 2) {
+  if constexpr (hn::MaxLanes(df) * sizeof(float) == HWY_MAX_BYTES) {
     const hn::Repartition<double, decltype(df)> dd;
     const hn::RebindToSigned<decltype(df)> di;
     const auto low = hn::Add(hn::Mul(hn::PromoteLowerTo(dd, a), hn::PromoteLowerTo(dd, b)),
@@ -88,12 +92,13 @@ HWY_INLINE V Fma(V a, V b, V c) {
     const auto half_way = hn::Eq(hn::And(lower, hn::Set(di, 0x1FFFFFFF)), hn::Set(di, 0x10000000));
     const auto subnormal =
         hn::Lt(hn::And(upper, hn::Set(di, 0x7FF00000)), hn::Set(di, (1023 - 126) << 20));
-    if (HWY_UNLIKELY(!hn::AllFalse(di, hn::Or(half_way, subnormal)))) return FmaByOdd(a, b, c);
-    return hn::Combine(df, hn::DemoteTo(hn::Half<decltype(df)>(), high),
-                       hn::DemoteTo(hn::Half<decltype(df)>(), low));
-  } else {
-    return FmaByOdd(a, b, c);
+    if (HWY_LIKELY(hn::AllFalse(di, hn::Or(half_way, subnormal)))) {
+      return hn::Combine(df, hn::DemoteTo(hn::Half<decltype(df)>(), high),
+                         hn::DemoteTo(hn::Half<decltype(df)>(), low));
+    }
   }
+#endif
+  return FmaByOdd(a, b, c);
 }
 
 #endif  // HWY_NATIVE_FMA
@@ -106,6 +111,13 @@ HWY_INLINE V NegFma(V a, V b, V c) {
 #else
   return Fma(hn::Neg(a), b, c);
 #endif
+}
+
+// a * b for a result that is no -0, as a product that compilers don't contract with what it is
+// added to: without -fno-signed-zeros nothing simplifies the sum with +0.
+template <class V>
+HWY_INLINE V RoundedProduct(V a, V b) {
+  return Fma(a, b, hn::Zero(hn::DFromV<V>()));
 }
 
 HWY_INLINE float FmaScalar(float a, float b, float c) {

@@ -137,8 +137,8 @@ HWY_INLINE hn::VFromD<DF> FarLogisticOfCubic(DF df, hn::VFromD<DF> t, hn::VFromD
   const auto cube = hn::Mul(square, t);
   const auto cube_error = Fma(square, t, hn::Neg(cube));
   const auto cube_low = Fma(Fma(t, t, hn::Neg(square)), t, cube_error);
-  const auto linear = hn::Mul(a, t);
-  const auto cubic = hn::Mul(b, cube);
+  const auto linear = RoundedProduct(a, t);
+  const auto cubic = RoundedProduct(b, cube);
   const auto linear_low = Fma(hn::Set(df, -0x1.857936p-25f), t, Fma(a, t, hn::Neg(linear)));
   const auto cubic_low =
       Fma(b, cube_low, Fma(hn::Set(df, 0x1.49b16ap-29f), cube, Fma(b, cube, hn::Neg(cubic))));

@@ -2,10 +2,9 @@
 // Vectors of f32 from and to memory in any storage type: what lets one kernel serve every type.
 //
 //   const hn::ScalableTag<float> df;
-//   auto v = LoadF32(df, p);                       // p: const T*, Lanes(df) elements, widened
-//   exactly StoreF32(hn::Mul(v, v), df, q);                // q: T*, each lane rounded once, to
-//   nearest even; IEEE overflow StoreF32<overflow::saturate>(v, df, q);        // past the range:
-//   the largest finite value
+//   auto v = LoadF32(df, p);                   // p: const T*, Lanes(df) elements, widened exactly
+//   StoreF32(hn::Mul(v, v), df, q);            // q: T*, rounded once, ties to even; IEEE overflow
+//   StoreF32<overflow::saturate>(v, df, q);    // past the range: the largest finite value
 //
 // T: float, every minifloat, std::int8_t, std::uint8_t, int8, uint8, int4, uint4 (one element a
 // byte); loads also std::int32_t, rounded to nearest from 2^24 on. Integers are stored rounded to

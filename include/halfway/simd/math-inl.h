@@ -127,30 +127,26 @@ HWY_INLINE ExactExpParts<hn::VFromD<DF>> SplitExpExactly(DF df, hn::VFromD<DF> x
   return {n, p, hn::Add(Fma(square, q, hn::Sub(r, p)), Fma(r_low, p, r_low))};
 }
 
-// v * 2^n for integers n in [-250, 250], rounded once if |v| is in [0.5, 2]: gradual underflow,
-// overflow to infinity.
+// 2^n for integers n in [-126, 127]: added to 1.5 * 2^23, the biased exponent stands in the last
+// digits of a float, and the shift leaves nothing else.
+template <class DF>
+HWY_INLINE hn::VFromD<DF> PowerOf2(DF df, hn::VFromD<DF> n) {
+  const hn::RebindToUnsigned<DF> du;
+  return hn::BitCast(df, hn::ShiftLeft<23>(hn::BitCast(du, hn::Add(n, hn::Set(df, 12583039.0f)))));
+}
+
+// v * 2^n for integers n in [-250, 250], rounded once where v * 2^(n / 2) is a normal number:
+// gradual underflow, overflow to infinity. NaN where v is NaN.
 template <class DF>
 HWY_INLINE hn::VFromD<DF> ScaleByPowerOf2(DF df, hn::VFromD<DF> v, hn::VFromD<DF> n) {
 #if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86 && (HWY_MAJOR > 1 || HWY_MINOR >= 3)
   (void)df;
   return hn::MulByFloorPow2(v, n);  // one instruction
 #else
-  const hn::RebindToSigned<DF> di;
-  const auto i = hn::ConvertTo(di, n);
-  const auto half = hn::ShiftRight<1>(i);
-  const auto rest = hn::Sub(i, half);
-  const auto bias = hn::Set(di, 127);
-  // The first product is exact, both powers are normal numbers.
-  return hn::Mul(hn::Mul(v, hn::BitCast(df, hn::ShiftLeft<23>(hn::Add(half, bias)))),
-                 hn::BitCast(df, hn::ShiftLeft<23>(hn::Add(rest, bias))));
+  const auto shifter = hn::Set(df, 12582912.0f);
+  const auto half = hn::Sub(hn::Add(hn::Mul(n, hn::Set(df, 0.5f)), shifter), shifter);
+  return hn::Mul(hn::Mul(v, PowerOf2(df, half)), PowerOf2(df, hn::Sub(n, half)));
 #endif
-}
-
-// 2^n for integers n in [-126, 127].
-template <class DF>
-HWY_INLINE hn::VFromD<DF> PowerOf2(DF df, hn::VFromD<DF> n) {
-  const hn::RebindToSigned<DF> di;
-  return hn::BitCast(df, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127))));
 }
 
 // e^x. Error below 1 ULP. e^-inf = 0, e^inf = inf; subnormal results are gradual.
@@ -204,8 +200,7 @@ HWY_INLINE hn::VFromD<DF> Tanh(DF df, hn::VFromD<DF> x) {
   return hn::CopySign(hn::IfThenElse(hn::Lt(t, hn::Set(df, 0.9f)), small, large), x);
 }
 
-// The logistic function and what its derivative needs: with t = |x|, e^-t in two floats and 1 / (1
-// + e^-t).
+// What the logistic function of x and of -x are quotients of; t = |x|.
 template <class V>
 struct LogisticParts {
   V n;  // e^-t = 2^n (high + low)
@@ -216,7 +211,7 @@ struct LogisticParts {
   V reciprocal;  // of denominator
 };
 
-// For t >= 0: t = -(minus_t + minus_t_low), minus_t in [-150, 0] or NaN.
+// e: of e^-t.
 template <class DF>
 HWY_INLINE LogisticParts<hn::VFromD<DF>> SplitLogistic(DF df, ExpParts<hn::VFromD<DF>> e) {
   const auto one = hn::Set(df, 1.0f);

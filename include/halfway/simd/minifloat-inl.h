@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any small float format in vectors of f32: patterns from values with one rounding, values from
-// patterns.
+// Any small float format in vectors of f32: patterns with one rounding, and values from patterns.
 //
-//   auto code = EncodeMinifloat<formats::float8_e4m3fn, overflow::ieee>(df, v);   // in the low
-//   bits of u32 lanes auto same = DecodeMinifloat<formats::float8_e4m3fn>(df, code);
+//   auto code = EncodeMinifloat<formats::float8_e4m3fn, overflow::ieee>(df, v);    // u32 lanes
+//   auto value = DecodeMinifloat<formats::float8_e4m3fn>(df, code);
 //
 // Lane for lane the same bits as halfway::detail::encode and decode (types/encode.h) and the policy
 // of types/minifloat.h. Neither function meets a subnormal f32 whose value matters, so

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Affine quantization of n elements, and the range of a set of values that its parameters come
-// from.
+// Affine quantization of n elements, and the range of values that its parameters come from.
 //
 //   struct Config { using From = float; using To = int8; };
-//   QuantizeKernel<Config>(x, q, n, scale, zero_point);      // q = saturate(round(x / scale) +
-//   zero_point) DequantizeKernel<Config2>(q, y, n, scale, zero_point);   // y = (q - zero_point) *
-//   scale RangeKernel<float>(x, n, range);
+//   QuantizeKernel<Config>(x, q, n, scale, zero_point);  // saturate(round(x / scale) + zero_point)
+//   DequantizeKernel<Back>(q, y, n, scale, zero_point);  // (q - zero_point) * scale
+//   RangeKernel<float>(x, n, range);
 
 #if defined(HALFWAY_SIMD_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_QUANTIZE_INL_H_

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a vector loads and stores in place of an element: the unsigned pattern of a small float, the
-// byte of a small integer.
+// What a vector loads and stores for an element: a small float's pattern, a small integer's byte.
 //
 //   static_assert(std::is_same_v<halfway::detail::raw_of<halfway::half>, std::uint16_t>);
 #ifndef HALFWAY_SIMD_STORAGE_H_

@@ -89,13 +89,19 @@ class Partials {
 // Adds the upper half of the lanes to the lower until one is left.
 template <class DF>
 HWY_INLINE float FoldLanes(DF df, hn::VFromD<DF> v) {
+#if HWY_TARGET == HWY_SCALAR
+  (void)df;
+#else
   if constexpr (hn::MaxLanes(df) > 4) {
     const hn::Half<DF> dh;
     return FoldLanes(dh, hn::Add(hn::LowerHalf(dh, v), hn::UpperHalf(dh, v)));
   } else {
+    static_assert(hn::MaxLanes(df) == 4);
     v = hn::Add(v, hn::Shuffle1032(v));
-    return hn::GetLane(hn::Add(v, hn::Shuffle2301(v)));
+    v = hn::Add(v, hn::Shuffle2301(v));
   }
+#endif
+  return hn::GetLane(v);
 }
 
 template <size_t kLanes>

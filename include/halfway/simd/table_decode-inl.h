@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// 8-bit floats to four vectors of f32 by table lookup, where the CPU looks up 64 bytes in 128 at
-// once.
+// 8-bit floats to four vectors of f32 by table lookup, where the CPU looks up 64 bytes in 128.
 //
-//   if constexpr (kHasTableDecode<formats::float8_e4m3fn>) TableDecode<formats::float8_e4m3fn>(df,
-//   p, v0, v1, v2, v3);
+//   if constexpr (kHasTableDecode<Format>) TableDecode<Format>(df, p, v0, v1, v2, v3);
 //
 // A value of such a format is exact in the upper half of an f32, so two tables of bytes hold all
 // there is to know.

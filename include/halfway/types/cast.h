@@ -22,7 +22,6 @@
 #include "halfway/types/small_int.h"
 
 namespace halfway {
-
 namespace detail {
 
 /// A minifloat as the float it stands for, a storage integer as int, anything else as it is: all
@@ -69,8 +68,8 @@ constexpr To ieee_cast(From x, Rounding rounding = {}) {
 }
 
 /// Nearest value, ties to even; past the range, and for infinities, the largest finite value with
-/// the sign (ONNX's `saturate`, CUDA's `satfinite`). NaN stays NaN. In e8m0 zero and negative
-/// values become 2^-127.
+/// the sign (CUDA's `satfinite`; ONNX's `saturate`, but for infinities into fnuz, of which ONNX's
+/// Cast makes NaN). NaN stays NaN. In e8m0 zero and negative values become 2^-127.
 template <class To, class From, class Rounding = round_to_nearest_even>
 constexpr To saturate_cast(From x, Rounding rounding = {}) {
   return detail::cast<To, overflow::saturate>(x, rounding);

@@ -56,9 +56,7 @@ constexpr std::uint32_t encode_nan(std::uint32_t sign, std::uint64_t payload) {
   } else if constexpr (Format::nan == nan_encoding::negative_zero) {
     return L::sign;
   } else {
-    // No NaN exists. The positive largest value, as NVIDIA's cvt.satfinite instructions define for
-    // e2m1, e2m3 and e3m2: of all values the one that does most to make the mistake visible.
-    // (ml_dtypes gives -0, which hides it.)
+    // No NaN exists: the positive largest value, as ONNX and NVIDIA define it (types/minifloat.h).
     return L::max_finite;
   }
 }

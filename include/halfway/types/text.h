@@ -103,7 +103,8 @@ std::to_chars_result to_chars(char* first, char* last, minifloat<Format> x) {
                                                : exponent + 1;
     if (fixed > scientific) {
       put(s.substr(0, 1));
-      if (d.count > 1) put("."), put(s.substr(1));
+      if (d.count > 1) put(".");
+      put(s.substr(1));
       put(exponent < 0 ? "e-" : "e+");
       const int e = exponent < 0 ? -exponent : exponent;
       *end++ = static_cast<char>('0' + e / 10);
@@ -115,7 +116,9 @@ std::to_chars_result to_chars(char* first, char* last, minifloat<Format> x) {
                 .ptr;
     } else if (exponent >= 0) {
       const auto whole = static_cast<std::size_t>(exponent + 1);
-      put(s.substr(0, whole)), put("."), put(s.substr(whole));
+      put(s.substr(0, whole));
+      put(".");
+      put(s.substr(whole));
     } else {
       put("0.");
       for (int i = -1; i > exponent; --i) put("0");
@@ -177,11 +180,9 @@ constexpr std::from_chars_result from_chars(const char* first, const char* last,
   const bool exponent_missing = format == std::chars_format::scientific && !number.has_exponent;
   if (number.length == 0 || exponent_missing) return {first, std::errc::invalid_argument};
   const char* end = text.data() + number.length;
-  const bool absent = L::has_zero
-                          ? !number.value.is_zero() &&
-                                detail::scaled_magnitude<Format>(number.value) > L::max_finite
-                          : negative || number.value.is_zero() ||
-                                detail::scaled_magnitude<Format>(number.value) > L::max_finite;
+  const bool zero = number.value.is_zero();
+  const bool past = !zero && detail::scaled_magnitude<Format>(number.value) > L::max_finite;
+  const bool absent = past || (!L::has_zero && (zero || negative));
   if (absent) return {end, std::errc::result_out_of_range};
   value = pattern(detail::encode_scaled<Format, overflow::ieee>(negative, number.value));
   return {end, std::errc()};
