@@ -8,10 +8,10 @@
 #ifndef HALFWAY_HALFWAY_H_
 #define HALFWAY_HALFWAY_H_
 
-#include "halfway/core/error.h"
-#include "halfway/core/executor.h"                     // IWYU pragma: export
-#include "halfway/core/matrix.h"
-#include "halfway/core/thread_pool.h"                    // IWYU pragma: export
+#include "halfway/core/error.h"                     // IWYU pragma: export
+#include "halfway/core/executor.h"                  // IWYU pragma: export
+#include "halfway/core/matrix.h"                    // IWYU pragma: export
+#include "halfway/core/thread_pool.h"               // IWYU pragma: export
 #include "halfway/ops/activation.h"                 // IWYU pragma: export
 #include "halfway/ops/activation_backward.h"        // IWYU pragma: export
 #include "halfway/ops/convert.h"                    // IWYU pragma: export

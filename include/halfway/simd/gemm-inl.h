@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix product, packed and blocked: one driver for every type and epilogue.
 //
-// Panel by panel of B (packed here, or taken as it was packed before): let every tile of rows of A
-// pass over it while it is at home in L2. A is read where it lies if its rows are dense and of the
-// step's type, else packed block by block. A sum over k is never split between threads or blocks:
-// chunks of k add to the same accumulators in order, so the result depends only on the operands and
-// the target.
+//   for each group of panels of B   all that were packed before, or as many as are packed here
+//     for each block of rows of A
+//       for each chunk of k           the block's chunk, read where it lies or packed here, fills L2
+//         for each panel of the group
+//           for each tile of rows     gemm_tile-inl.h
+//
+// A sum over k is never split: chunks of k add to the same accumulators in order, so the result
+// depends only on the operands and the target, not on how a product is cut into several calls.
 
 #if defined(HALFWAY_SIMD_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_GEMM_INL_H_
@@ -31,89 +34,153 @@ namespace halfway {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Units of k that a pass over a panel takes: 1024 units of 48 columns are at most 192 KiB, well
-// within L2.
-static constexpr size_t kChunkUnits = 1024;
-// Rows whose accumulators wait in memory between chunks: 256 x 192 bytes are 48 KiB.
-static constexpr size_t kBlockRows = 256;
-// Packed A that is at hand for all panels.
-static constexpr size_t kPackedABytes = size_t{2} << 20;
+// Units of k (4 bytes of a row of A) in a chunk, and bytes of A in a block's chunk: half of L2,
+// beside a panel's chunk.
+static constexpr size_t kChunkUnits = 512;
+static constexpr size_t kBlockBytes = size_t{512} << 10;
+// Panels that are packed for one call at a time, and sums that wait outside c.
+static constexpr size_t kGroupBytes = size_t{2} << 20;
 
-// Where the sums of a panel's block go: at row i, column c of the block, rows `width` apart;
-// `finish(i, count, c, cols)` is called once they are complete.
-template <class Step, class Finish>
+// A chunk of k of a panel of B with a block of rows of A. The sums of row i stand at
+// acc + i * acc_stride, for a panel's width; where each tile is finished at once, all tiles use the
+// place of the first.
+template <class Step>
 struct PanelBlock {
   const uint8_t* a;
   size_t a_stride;
   const typename Step::Panel* panel;
   size_t width;  // of the panel
-  size_t k;
+  size_t units;
   size_t rows;
-  typename Step::Acc* acc;  // [rows or kTileRows][width]
-  const Finish& finish;
+  typename Step::Acc* acc;
+  size_t acc_stride;
+  bool one_tile;
+  bool accumulate;  // else the sums start at zero
+
+  typename Step::Acc* SumsOfRow(size_t i) const { return acc + (one_tile ? 0 : i * acc_stride); }
 };
 
-// One tile: kRows rows from row i, kVecs vectors from column c.
-template <size_t kRows, size_t kVecs, class Step, class Finish>
-HWY_INLINE void RunTile(const PanelBlock<Step, Finish>& p, size_t i, size_t c, size_t from,
-                        size_t units, size_t tail, typename Step::Acc* HWY_RESTRICT tile,
-                        bool accumulate) {
-  const size_t b_step = p.width * Step::kDepth;
-  MultiplyTile<Step, kRows, kVecs>(p.a + i * p.a_stride + 4 * from, p.a_stride,
-                                   p.panel + from / Step::kUnits * b_step + c * Step::kDepth,
-                                   b_step, units, tail, tile + c, p.width, accumulate);
-}
-
-// Tiles side by side over the panel's width, for kRows rows.
-template <size_t kRows, class Step, class Finish>
-HWY_INLINE void RunTiles(const PanelBlock<Step, Finish>& p, size_t i, size_t from, size_t units,
-                         size_t tail, typename Step::Acc* HWY_RESTRICT tile, bool accumulate) {
+// Tiles side by side over the panel's width, for kRows rows from row i.
+template <size_t kRows, class Step>
+HWY_INLINE void RunTiles(const PanelBlock<Step>& p, size_t i) {
   const size_t lanes = hn::Lanes(GemmDF());
+  const size_t b_step = p.width * Step::kDepth;
+  const uint8_t* a = p.a + i * p.a_stride;
+  typename Step::Acc* acc = p.SumsOfRow(i);
   size_t c = 0;
   for (; c + kTileVecs * lanes <= p.width; c += kTileVecs * lanes) {
-    RunTile<kRows, kTileVecs>(p, i, c, from, units, tail, tile, accumulate);
+    MultiplyTile<Step, kRows, kTileVecs>(a, p.a_stride, p.panel + c * Step::kDepth, b_step, p.units,
+                                         acc + c, p.acc_stride, p.accumulate);
   }
-  if constexpr (kTileVecs == 3) {  // 16 or 32 columns
+  if constexpr (kTileVecs == 4) {  // the last panel may be narrower
     if (c + 2 * lanes <= p.width) {
-      RunTile<kRows, 2>(p, i, c, from, units, tail, tile, accumulate);
+      MultiplyTile<Step, kRows, 2>(a, p.a_stride, p.panel + c * Step::kDepth, b_step, p.units,
+                                   acc + c, p.acc_stride, p.accumulate);
       c += 2 * lanes;
     }
-    if (c < p.width) RunTile<kRows, 1>(p, i, c, from, units, tail, tile, accumulate);
+    if (c < p.width) {
+      MultiplyTile<Step, kRows, 1>(a, p.a_stride, p.panel + c * Step::kDepth, b_step, p.units,
+                                   acc + c, p.acc_stride, p.accumulate);
+    }
   }
 }
 
+// How many of `left` rows the next tile takes: as many as it can, but no last one of 1 or 2 rows,
+// which would wait for its own results.
+HWY_INLINE size_t RowsOfTile(size_t left) {
+  if (left == kTileRows + 1 || left == kTileRows + 2 || left == kTileRows + 5) return 4;
+  return left >= kTileRows ? kTileRows : HWY_MIN(left, left == 5 ? size_t{3} : size_t{4});
+}
+
+// Calls finish(i, rows) after each tile.
 template <class Step, class Finish>
-HWY_INLINE void RunPanelBlock(const PanelBlock<Step, Finish>& p) {
-  constexpr size_t kElementsOfUnit = 4 / sizeof(typename Step::A);
-  const size_t whole = p.k / kElementsOfUnit;
-  const size_t last_bytes = p.k % kElementsOfUnit * sizeof(typename Step::A);
-  const size_t chunks = HWY_MAX(size_t{1}, hwy::DivCeil(whole, kChunkUnits));
-  const size_t chunk = hwy::RoundUpTo(hwy::DivCeil(whole, chunks), Step::kUnits);
-  for (size_t q = 0; q < chunks; ++q) {
-    const size_t from = HWY_MIN(q * chunk, whole);
-    const size_t units = HWY_MIN(chunk, whole - from);
-    const bool is_last = q + 1 == chunks;
-    const size_t tail = is_last ? last_bytes : 0;
-    for (size_t i = 0; i < p.rows;) {
-      auto* tile = p.acc + (chunks == 1 ? 0 : i * p.width);
-      const size_t left = p.rows - i;
-      size_t taken;
-      if (left >= kTileRows) {
-        taken = kTileRows;
-        RunTiles<kTileRows>(p, i, from, units, tail, tile, q != 0);
-      } else if (left >= 4) {
-        taken = 4;
-        RunTiles<4>(p, i, from, units, tail, tile, q != 0);
-      } else if (left >= 2) {
-        taken = 2;
-        RunTiles<2>(p, i, from, units, tail, tile, q != 0);
-      } else {
-        taken = 1;
-        RunTiles<1>(p, i, from, units, tail, tile, q != 0);
-      }
-      if (is_last) p.finish(i, taken, tile);
-      i += taken;
+HWY_INLINE void RunPanelBlock(const PanelBlock<Step>& p, const Finish& finish) {
+  for (size_t i = 0, rows; i < p.rows; i += rows) {
+    rows = RowsOfTile(p.rows - i);
+    switch (rows) {
+      case kTileRows:
+        RunTiles<kTileRows>(p, i);
+        break;
+      case 4:
+        RunTiles<4>(p, i);
+        break;
+      case 3:
+        RunTiles<3>(p, i);
+        break;
+      case 2:
+        RunTiles<2>(p, i);
+        break;
+      default:
+        RunTiles<1>(p, i);
     }
+    finish(i, rows);
+  }
+}
+
+// How the operands of one call are cut, and where in scratch memory their parts stand.
+template <class Step, class Config>
+struct GemmPlan {
+  using A = typename Step::A;
+  using Panel = typename Step::Panel;
+  using Acc = typename Step::Acc;
+
+  GemmPlan(const detail::gemm_operands<typename Config::A, typename Config::B>& g, bool signed_a,
+           bool in_place) {
+    using TA = typename Config::A;
+    depth = detail::padded_depth<Panel>(g.k);
+    const size_t all_units = depth * sizeof(A) / 4;
+    const size_t chunks = HWY_MAX(size_t{1}, hwy::DivCeil(all_units, kChunkUnits));
+    chunk_k = hwy::RoundUpTo(hwy::DivCeil(all_units, chunks), Step::kUnits) * 4 / sizeof(A);
+
+    const size_t own_bytes = g.a_row_stride * sizeof(TA);
+    // Rows whose distance is a multiple of 4 KiB share the sets of L1.
+    const bool collides = own_bytes % 4096 == 0 && g.m >= kTileRows && g.n >= 256;
+    pack_a = g.a_col_stride != 1 || signed_a || !std::is_same_v<TA, A> || g.k % Step::kDepth != 0 ||
+             collides;
+    row_bytes = pack_a ? PackedRowBytes<Step>(chunk_k) : own_bytes;
+    block_rows = kBlockBytes / HWY_MAX(chunk_k * sizeof(A), size_t{1024}) / kTileRows * kTileRows;
+    block_rows = HWY_MIN(block_rows, g.m);
+
+    const size_t panel_bytes =
+        HWY_MAX((Config::b_is_packed ? 0 : depth * detail::panel_columns * sizeof(Panel)),
+                (in_place || chunks == 1 ? 0 : block_rows * detail::panel_columns * sizeof(Acc)));
+    size_t panels = hwy::DivCeil(g.n, detail::panel_columns);
+    if (panel_bytes != 0) panels = HWY_MIN(panels, HWY_MAX(kGroupBytes / panel_bytes, size_t{1}));
+    group_columns = panels * detail::panel_columns;
+
+    const auto take = [this](size_t size) {
+      const size_t at = bytes;
+      bytes += hwy::RoundUpTo(size, 64);
+      return at;
+    };
+    a_at = take(pack_a ? block_rows * row_bytes : 0);
+    one_tile = chunks == 1;
+    acc_stride = in_place || one_tile ? detail::panel_columns : group_columns;
+    acc_at = take((one_tile ? kTileRows : block_rows) * acc_stride * sizeof(Acc));
+    b_at = take(Config::b_is_packed ? 0 : group_columns * depth * sizeof(Panel));
+    sums_at = take(Config::b_is_packed ? 0 : group_columns * sizeof(int32_t));
+  }
+
+  bool pack_a;
+  size_t depth;          // of B's panels
+  size_t chunk_k;        // elements along k in a chunk
+  size_t row_bytes;      // from one row of A, as the tile reads it, to the next
+  size_t block_rows;     // of A
+  size_t group_columns;  // of B
+  bool one_tile;         // sums outside c wait for no other chunk
+  size_t acc_stride;     // from one row of them to the next
+  size_t a_at, acc_at, b_at, sums_at;
+  size_t bytes = 0;
+};
+
+// sums[q] -= zero_point * column_sums[q] for the columns of a panel.
+HWY_INLINE void TakeZeroPoint(const int32_t* HWY_RESTRICT column_sums, int32_t zero_point,
+                              size_t width, int32_t* HWY_RESTRICT sums) {
+  const GemmDI di;
+  const auto zero = hn::Set(di, zero_point);
+  for (size_t q = 0; q < width; q += hn::Lanes(di)) {
+    const auto excess = hn::Mul(zero, hn::LoadU(di, column_sums + q));
+    hn::StoreU(hn::Sub(hn::LoadU(di, sums + q), excess), di, sums + q);
   }
 }
 
@@ -126,7 +193,6 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
   using Panel = typename Step::Panel;
   using Acc = typename Step::Acc;
   constexpr bool kIsI8 = std::is_same_v<Step, GemmStepI8>;
-  const size_t lanes = hn::Lanes(GemmDF());
 
   // Signed A is read as unsigned plus 128, so one instruction serves both; that and the zero point
   // come off the sums again.
@@ -137,72 +203,78 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
     a_zero = flip;
     if constexpr (requires { epilogue.a_zero_point; }) a_zero += epilogue.a_zero_point;
   }
-  const bool pack_a = g.a_col_stride != 1 || flip != 0 || !(std::is_same_v<TA, typename Step::A>);
+  const bool in_place = SumsInPlace<Acc>(epilogue);
+  const GemmPlan<Step, Config> plan(g, flip != 0, in_place);
+  uint8_t* HWY_RESTRICT scratch = static_cast<uint8_t*>(g.scratch(plan.bytes));
+  Acc* HWY_RESTRICT own_acc = reinterpret_cast<Acc*>(scratch + plan.acc_at);
+  Panel* HWY_RESTRICT own_panels = reinterpret_cast<Panel*>(scratch + plan.b_at);
+  int32_t* HWY_RESTRICT own_sums = reinterpret_cast<int32_t*>(scratch + plan.sums_at);
 
-  const size_t row_bytes = pack_a ? PackedRowBytes<Step>(g.k) : g.a_row_stride * sizeof(TA);
-  const size_t block_rows =
-      pack_a ? HWY_MAX(kBlockRows,
-                       kPackedABytes / HWY_MAX(row_bytes, size_t{1}) / kBlockRows * kBlockRows)
-             : g.m;
-  const size_t packed_a_bytes = pack_a ? HWY_MIN(block_rows, g.m) * row_bytes : 0;
-  const size_t depth = detail::padded_depth<Panel>(g.k);
-  const size_t panel_bytes =
-      Config::b_is_packed ? 0 : hwy::RoundUpTo(depth * detail::panel_columns * sizeof(Panel), 64);
-  const size_t acc_bytes = kBlockRows * detail::panel_columns * sizeof(Acc);
-  const size_t sums_bytes =
-      kIsI8 && !Config::b_is_packed ? detail::panel_columns * sizeof(int32_t) : 0;
-  uint8_t* HWY_RESTRICT packed_a =
-      static_cast<uint8_t*>(g.scratch(packed_a_bytes + panel_bytes + acc_bytes + sums_bytes));
-  Panel* HWY_RESTRICT own_panel = reinterpret_cast<Panel*>(packed_a + packed_a_bytes);
-  Acc* HWY_RESTRICT acc = reinterpret_cast<Acc*>(packed_a + packed_a_bytes + panel_bytes);
-  int32_t* HWY_RESTRICT own_sums =
-      reinterpret_cast<int32_t*>(packed_a + packed_a_bytes + panel_bytes + acc_bytes);
+  for (size_t j0 = 0; j0 < g.n; j0 += plan.group_columns) {
+    const size_t group = HWY_MIN(plan.group_columns, g.n - j0);
+    const Panel* panels;
+    const int32_t* sums = nullptr;
+    if constexpr (Config::b_is_packed) {
+      panels = g.b + j0 * plan.depth;
+      if constexpr (kIsI8) sums = g.b_column_sums + j0;
+    } else {
+      PackPanels(g.b + j0 * g.b_col_stride, g.b_row_stride, g.b_col_stride, g.k, group, own_panels);
+      if constexpr (kIsI8) {
+        if (a_zero != 0) SumColumns(own_panels, g.k, group, own_sums);
+      }
+      panels = own_panels;
+      sums = own_sums;
+    }
 
-  for (size_t i0 = 0; i0 < g.m; i0 += block_rows) {
-    const size_t rows = HWY_MIN(block_rows, g.m - i0);
-    const TA* a_block = g.a + i0 * g.a_row_stride;
-    if (pack_a) PackA<Step>(a_block, g.a_row_stride, g.a_col_stride, rows, g.k, flip, packed_a);
-    const uint8_t* a = pack_a ? packed_a : reinterpret_cast<const uint8_t*>(a_block);
-
-    for (size_t j = 0; j < g.n; j += detail::panel_columns) {
-      const size_t cols = HWY_MIN(detail::panel_columns, g.n - j);
-      const size_t width = detail::panel_width(cols);
-      const Panel* panel;
-      const int32_t* sums;
-      if constexpr (Config::b_is_packed) {
-        panel = g.b + j * depth;
-        sums = g.b_column_sums + j;
-      } else {
-        PackB(g.b + j * g.b_col_stride, g.b_row_stride, g.b_col_stride, g.k, cols, width,
-              own_panel);
-        if constexpr (kIsI8) {
-          if (a_zero != 0) SumPanelColumns(own_panel, g.k, width, own_sums);
+    for (size_t i0 = 0; i0 < g.m; i0 += plan.block_rows) {
+      const size_t rows = HWY_MIN(plan.block_rows, g.m - i0);
+      size_t k0 = 0;
+      do {  // once if k is 0: the sums are zero
+        const size_t k = HWY_MIN(plan.chunk_k, g.k - k0);
+        const bool is_last = k0 + k == g.k;
+        const TA* a_chunk = g.a + i0 * g.a_row_stride + k0 * g.a_col_stride;
+        const uint8_t* a = reinterpret_cast<const uint8_t*>(a_chunk);
+        if (plan.pack_a) {
+          a = scratch + plan.a_at;
+          PackA<Step>(a_chunk, g.a_row_stride, g.a_col_stride, rows, k, flip, plan.row_bytes,
+                      scratch + plan.a_at);
         }
-        panel = own_panel;
-        sums = own_sums;
-      }
 
-      for (size_t i = 0; i < rows; i += kBlockRows) {
-        const auto finish = [&](size_t row, size_t count, Acc* HWY_RESTRICT tile) HWY_ATTR {
-          for (size_t r = 0; r < count; ++r) {
-            Acc* HWY_RESTRICT of_row = tile + r * width;
-            if constexpr (kIsI8) {
-              if (a_zero != 0) {
-                const GemmDI di;
-                const auto zero = hn::Set(di, a_zero);
-                for (size_t q = 0; q < width; q += lanes) {
-                  const auto excess = hn::Mul(zero, hn::LoadU(di, sums + q));
-                  hn::StoreU(hn::Sub(hn::LoadU(di, of_row + q), excess), di, of_row + q);
-                }
-              }
+        for (size_t j = 0, width; j < group; j += width) {
+          width = detail::panel_width(group - j);
+          const size_t cols = HWY_MIN(width, group - j);
+          // Sums in c itself, but for a panel that is wider than what is left of c.
+          PanelBlock<Step> block{a,
+                                 plan.row_bytes,
+                                 panels + j * plan.depth + k0 * width,
+                                 width,
+                                 detail::padded_depth<Panel>(k) * sizeof(typename Step::A) / 4,
+                                 rows,
+                                 own_acc + (in_place || plan.one_tile ? 0 : j),
+                                 plan.acc_stride,
+                                 plan.one_tile,
+                                 k0 != 0};
+          const bool in_c = in_place && cols == width;
+          if constexpr (std::is_same_v<Acc, std::remove_pointer_t<decltype(epilogue.out.c)>>) {
+            if (in_c) {
+              block.acc = epilogue.out.c + i0 * epilogue.out.row_stride + j0 + j;
+              block.acc_stride = epilogue.out.row_stride;
+              block.one_tile = false;
             }
-            FinishRow(epilogue, i0 + i + row + r, j, cols, of_row);
           }
-        };
-        RunPanelBlock(PanelBlock<Step, decltype(finish)>{a + i * row_bytes, row_bytes, panel, width,
-                                                         g.k, HWY_MIN(kBlockRows, rows - i), acc,
-                                                         finish});
-      }
+          RunPanelBlock(block, [&](size_t i, size_t count) HWY_ATTR {
+            if (!is_last) return;
+            Acc* of_row = block.SumsOfRow(i);
+            for (size_t r = i; r < i + count; ++r, of_row += block.acc_stride) {
+              if constexpr (kIsI8) {
+                if (a_zero != 0) TakeZeroPoint(sums + j, a_zero, width, of_row);
+              }
+              if (!in_c || !IsPlain(epilogue)) FinishRow(epilogue, i0 + r, j0 + j, cols, of_row);
+            }
+          });
+        }
+        k0 += k;
+      } while (k0 < g.k);
     }
   }
 }

@@ -23,19 +23,44 @@ namespace halfway {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Whether the sums may be made in c, which then holds them in part for a while.
+template <class Acc, class TC>
+HWY_INLINE bool SumsInPlace(const detail::linear_epilogue<TC>& e) {
+  return std::is_same_v<Acc, TC> && e.out.col_stride == 1 && e.beta == 0.0f;
+}
+template <class Acc>
+HWY_INLINE bool SumsInPlace(const detail::exact_epilogue& e) {
+  return e.out.col_stride == 1;
+}
+template <class Acc, class TC>
+HWY_INLINE bool SumsInPlace(const detail::requantize_epilogue<TC>&) {
+  return false;
+}
+
+// Whether sums made in c need no FinishRow.
+template <class TC>
+HWY_INLINE bool IsPlain(const detail::linear_epilogue<TC>& e) {
+  return e.alpha == 1.0f && e.bias == nullptr;
+}
+HWY_INLINE bool IsPlain(const detail::exact_epilogue&) { return true; }
+template <class TC>
+HWY_INLINE bool IsPlain(const detail::requantize_epilogue<TC>&) {
+  return false;
+}
+
 // Each FinishRow gets `n` sums of row `i`, columns [j, j + n); `sums` is readable up to a multiple
 // of the lanes. Where the columns of c are apart, the row is made in a buffer and its elements are
 // moved one by one.
 
 template <class TC>
 HWY_INLINE void FinishRow(const detail::linear_epilogue<TC>& e, size_t i, size_t j, size_t n,
-                          const float* HWY_RESTRICT sums) {
+                          const float* sums) {
   const hn::ScalableTag<float> df;
   const size_t lanes = hn::Lanes(df);
-  TC* HWY_RESTRICT c = e.out.c + i * e.out.row_stride + j * e.out.col_stride;
+  TC* c = e.out.c + i * e.out.row_stride + j * e.out.col_stride;
   const bool apart = e.out.col_stride != 1;
   TC buffer[detail::panel_columns];
-  TC* HWY_RESTRICT to = apart ? buffer : c;
+  TC* to = apart ? buffer : c;  // may be `sums`
   if (apart && e.beta != 0.0f) {
     for (size_t q = 0; q < n; ++q) hwy::CopyBytes<sizeof(TC)>(c + q * e.out.col_stride, buffer + q);
   }

@@ -2,10 +2,10 @@
 // How B lies in memory once it is packed for GEMM. The same on every SIMD target, so that a packed
 // matrix can be kept.
 //
-// Columns are cut into panels of 48; the last one is 16, 32 or 48 wide, filled up with zeros. A
+// Columns are cut into panels of 64; the last one is 16, 32, 48 or 64 wide, filled up with zeros. A
 // panel holds, step by step along k, the elements of its columns side by side; where dot product
 // instructions sum neighbours along k, a step takes two bfloat16 or four int8 of each column
-// together. 48 columns are three vectors of 16 lanes, six of 8 or twelve of 4.
+// together. 64 columns are four vectors of 16 lanes, eight of 8 or sixteen of 4.
 #ifndef HALFWAY_SIMD_GEMM_LAYOUT_H_
 #define HALFWAY_SIMD_GEMM_LAYOUT_H_
 
@@ -18,7 +18,7 @@
 
 namespace halfway::detail {
 
-inline constexpr std::size_t panel_columns = 48;
+inline constexpr std::size_t panel_columns = 64;
 inline constexpr std::size_t panel_granule = 16;
 
 // Elements of a column that a step takes together.
@@ -36,8 +36,8 @@ constexpr std::size_t panel_width(std::size_t left) {
   return std::min(panel_columns, round_up(left, panel_granule));
 }
 
-// Elements along k with the filling of the last step. The panel of column j (a multiple of 48)
-// starts at j * padded_depth.
+// Elements along k with the filling of the last step. The panel whose first column is j starts at
+// j * padded_depth.
 template <class T>
 constexpr std::size_t padded_depth(std::size_t k) {
   return round_up(k, panel_depth<T>);

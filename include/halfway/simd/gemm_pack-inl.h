@@ -54,26 +54,28 @@ HWY_INLINE void PackRun(const From* HWY_RESTRICT from, size_t n, To* HWY_RESTRIC
   }
 }
 
-// Bytes from one row of packed A to the next.
+// Bytes from one row of packed A to the next: an odd number of cache lines, so that the rows of a
+// tile don't share the sets of L1.
 template <class Step>
 constexpr size_t PackedRowBytes(size_t k) {
-  return hwy::RoundUpTo(k * sizeof(typename Step::A), 64);
+  return hwy::RoundUpTo(hwy::RoundUpTo(k, Step::kDepth) * sizeof(typename Step::A), 64) | 64;
 }
 
-// `rows` rows of `a`, PackedRowBytes<Step>(k) apart. `flip` (0 or 0x80) is applied to each byte of
+// `rows` rows of `a`, `row_bytes` (of PackedRowBytes) apart, the last step filled with zeros. `flip` (0 or 0x80) is applied to each byte of
 // int8 data: it makes a signed value unsigned by adding 128.
 template <class Step, class T>
 HWY_NOINLINE void PackA(const T* HWY_RESTRICT a, size_t row_stride, size_t col_stride, size_t rows,
-                        size_t k, uint8_t flip, uint8_t* HWY_RESTRICT packed) {
+                        size_t k, uint8_t flip, size_t row_bytes, uint8_t* HWY_RESTRICT packed) {
   using To = typename Step::A;
   for (size_t i = 0; i < rows; ++i) {
     const T* HWY_RESTRICT from = a + i * row_stride;
-    To* HWY_RESTRICT to = reinterpret_cast<To*>(packed + i * PackedRowBytes<Step>(k));
+    To* HWY_RESTRICT to = reinterpret_cast<To*>(packed + i * row_bytes);
     if (col_stride == 1) {
       PackRun(from, k, to);
     } else {
       for (size_t q = 0; q < k; ++q) PackOne(from + q * col_stride, to + q);
     }
+    for (size_t q = k; q % Step::kDepth != 0; ++q) to[q] = To{};
     if constexpr (std::is_same_v<To, uint8_t>) {
       if (flip != 0) {
         const hn::ScalableTag<uint8_t> du8;
@@ -176,18 +178,32 @@ HWY_INLINE void SumPanelColumns(const int8_t* HWY_RESTRICT panel, size_t k, size
   }
 }
 
-// All of `b` (k x n) as panels; for int8, `column_sums` gets the n sums of the columns, rounded up
-// to whole granules.
+// All of `b` (k x n) as panels.
+template <class TPanel, class T>
+HWY_INLINE void PackPanels(const T* HWY_RESTRICT b, size_t row_stride, size_t col_stride, size_t k,
+                           size_t n, TPanel* HWY_RESTRICT panels) {
+  for (size_t j = 0, width; j < n; j += width) {
+    width = detail::panel_width(n - j);
+    PackB(b + j * col_stride, row_stride, col_stride, k, HWY_MIN(width, n - j), width,
+          panels + j * detail::padded_depth<TPanel>(k));
+  }
+}
+
+// The n sums of the columns of int8 panels, rounded up to whole granules.
+HWY_INLINE void SumColumns(const int8_t* HWY_RESTRICT panels, size_t k, size_t n,
+                           int32_t* HWY_RESTRICT sums) {
+  for (size_t j = 0, width; j < n; j += width) {
+    width = detail::panel_width(n - j);
+    SumPanelColumns(panels + j * detail::padded_depth<int8_t>(k), k, width, sums + j);
+  }
+}
+
+// What packed_matrix holds: the panels, and for int8 the sums of the columns.
 template <class T>
 void PackPanelsKernel(const T* HWY_RESTRICT b, size_t row_stride, size_t col_stride, size_t k,
                       size_t n, T* HWY_RESTRICT panels, int32_t* HWY_RESTRICT column_sums) {
-  for (size_t j = 0; j < n; j += detail::panel_columns) {
-    const size_t width = detail::panel_width(n - j);
-    T* HWY_RESTRICT panel = panels + j * detail::padded_depth<T>(k);
-    PackB(b + j * col_stride, row_stride, col_stride, k, HWY_MIN(detail::panel_columns, n - j),
-          width, panel);
-    if constexpr (std::is_same_v<T, int8_t>) SumPanelColumns(panel, k, width, column_sums + j);
-  }
+  PackPanels(b, row_stride, col_stride, k, n, panels);
+  if constexpr (std::is_same_v<T, int8_t>) SumColumns(panels, k, n, column_sums);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -21,31 +21,26 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // The largest tile, rows x vectors: 24 of 32 registers are accumulators, or 12 of 16; the others
-// hold B and a broadcast. Measured on Zen 5 at 1024^3 with g++ 12 and clang 19 at -O2: 8 x 3
-// reaches 97% of the bf16 ceiling with both, while 12 x 2 spills with clang 19.
-#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
-static constexpr size_t kTileRows = 8;
-static constexpr size_t kTileVecs = 3;
-#elif HWY_ARCH_ARM_A64
+// hold B and a broadcast. Measured on Zen 5 with operands in L1, g++ 12 and clang 19 at -O2: 6 x 4
+// reaches 98 to 100% of the f32, bf16 and int8 ceilings with both; 8 x 3 stays at 92% in f32 (its
+// eight row pointers leave no registers to unroll with), and 12 x 2 spills with clang.
 static constexpr size_t kTileRows = 6;
+#if (HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86) || HWY_ARCH_ARM_A64
 static constexpr size_t kTileVecs = 4;
 #else
-static constexpr size_t kTileRows = 6;
 static constexpr size_t kTileVecs = 2;
 #endif
 
 // tile[r][v] (+)= the sum over k of row r of A with vector v of the panel.
-//   a: the first row, rows a_stride bytes apart, 4-byte units one after the other; `units` of them
-//   are whole, and `tail`
-//      bytes (0 to 3) more form a last one, whose other bytes count as zero and are not read.
+//   a: the first row, rows a_stride bytes apart, `units` 4-byte units one after the other, a multiple
+//   of Step::kUnits.
 //   b: the panel at the tile's first column, b_step elements from one step to the next.
 //   tile: kRows rows of kVecs vectors, tile_stride elements apart.
 template <class Step, size_t kRows, size_t kVecs>
 HWY_NOINLINE void MultiplyTile(const uint8_t* HWY_RESTRICT a, const size_t a_stride,
                                const typename Step::Panel* HWY_RESTRICT b, const size_t b_step,
-                               const size_t units, const size_t tail,
-                               typename Step::Acc* HWY_RESTRICT tile, const size_t tile_stride,
-                               const bool accumulate) {
+                               const size_t units, typename Step::Acc* HWY_RESTRICT tile,
+                               const size_t tile_stride, const bool accumulate) {
   const typename Step::DAcc d;
   const GemmDU du;
   using V = hn::VFromD<typename Step::DAcc>;
@@ -72,8 +67,8 @@ HWY_NOINLINE void MultiplyTile(const uint8_t* HWY_RESTRICT a, const size_t a_str
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) row[r] = a + r * a_stride;
 
-  size_t u = 0;
-  for (; u + Step::kUnits <= units; u += Step::kUnits) {
+#pragma GCC unroll 2
+  for (size_t u = 0; u < units; u += Step::kUnits) {
 #pragma GCC unroll 4
     for (size_t s = 0; s < Step::kUnits; ++s) {
       typename Step::VB bv[kVecs];
@@ -89,23 +84,6 @@ HWY_NOINLINE void MultiplyTile(const uint8_t* HWY_RESTRICT a, const size_t a_str
       }
     }
     b += b_step;
-  }
-
-  // The last step, where it is not whole.
-  for (size_t s = 0; u < units || tail != 0; ++u, ++s) {
-    const size_t bytes = u < units ? 4 : tail;
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r) {
-      uint8_t unit_bytes[4] = {};
-      for (size_t i = 0; i < bytes; ++i) unit_bytes[i] = row[r][4 * u + i];
-      uint32_t unit;
-      hwy::CopyBytes<4>(unit_bytes, &unit);
-      const GemmVU av = hn::Set(du, unit);
-#pragma GCC unroll 4
-      for (size_t v = 0; v < kVecs; ++v)
-        acc[r][v] = Step::MultiplyAdd(av, Step::LoadB(b, v, s), acc[r][v]);
-    }
-    if (u >= units) break;
   }
 
 #pragma GCC unroll 16
