@@ -10,10 +10,12 @@
 
 #include "halfway/core/error.h"                     // IWYU pragma: export
 #include "halfway/core/executor.h"                  // IWYU pragma: export
+#include "halfway/core/heads_view.h"                // IWYU pragma: export
 #include "halfway/core/matrix.h"                    // IWYU pragma: export
 #include "halfway/core/thread_pool.h"               // IWYU pragma: export
 #include "halfway/ops/activation.h"                 // IWYU pragma: export
 #include "halfway/ops/activation_backward.h"        // IWYU pragma: export
+#include "halfway/ops/attention.h"                  // IWYU pragma: export
 #include "halfway/ops/convert.h"                    // IWYU pragma: export
 #include "halfway/ops/gemm.h"                       // IWYU pragma: export
 #include "halfway/ops/gemm_requantized.h"           // IWYU pragma: export

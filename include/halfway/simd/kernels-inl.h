@@ -17,6 +17,8 @@
 
 #include "halfway/simd/activation-inl.h"
 #include "halfway/simd/activation_backward-inl.h"
+#include "halfway/simd/attention-inl.h"
+#include "halfway/simd/attention_decode-inl.h"
 #include "halfway/simd/convert-inl.h"
 #include "halfway/simd/cross_entropy-inl.h"
 #include "halfway/simd/gemm-inl.h"
