@@ -23,6 +23,7 @@
 #include "halfway/ops/norm_backward.h"              // IWYU pragma: export
 #include "halfway/ops/packed_matrix.h"              // IWYU pragma: export
 #include "halfway/ops/reduce.h"                     // IWYU pragma: export
+#include "halfway/ops/rotary_embedding.h"           // IWYU pragma: export
 #include "halfway/ops/scale.h"                      // IWYU pragma: export
 #include "halfway/ops/softmax.h"                    // IWYU pragma: export
 #include "halfway/ops/softmax_cross_entropy.h"      // IWYU pragma: export

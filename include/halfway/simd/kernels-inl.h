@@ -28,6 +28,7 @@
 #include "halfway/simd/optimizer-inl.h"
 #include "halfway/simd/quantize-inl.h"
 #include "halfway/simd/reduce-inl.h"
+#include "halfway/simd/rotary-inl.h"
 #include "halfway/simd/scale-inl.h"
 #include "halfway/simd/softmax-inl.h"
 #include "hwy/highway.h"
