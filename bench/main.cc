@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   register_eigen_gemm();
   register_rows();
   register_casts();
+  register_attention();
   benchmark::AddCustomContext("simd_target", halfway::simd_target_name());
   benchmark::AddCustomContext("ceiling_f32_gflops", std::to_string(multiply_ceiling(unit::f32)));
   benchmark::AddCustomContext("ceiling_bf16_gflops", std::to_string(multiply_ceiling(unit::bf16)));

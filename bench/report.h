@@ -100,6 +100,7 @@ void register_gemm();
 void register_eigen_gemm();
 void register_rows();
 void register_casts();
+void register_attention();
 
 }  // namespace halfway_bench
 
