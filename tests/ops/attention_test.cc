@@ -151,7 +151,7 @@ void expect_row(heads_view<TQ> q, heads_view<TKV> k, heads_view<TKV> v, heads_vi
   // 2^x.
   // With bfloat16, w is rounded to 8 bits, from a polynomial good to 2^-13.2.
   const bool rounds_w = std::is_same_v<TQ, bfloat16> && std::is_same_v<TKV, bfloat16> &&
-                        q.rows() * (q.heads() / k.heads()) > 4;
+                        q.rows() * (q.heads() / k.heads()) > 8;
   double total = 0, mean_error = 0;
   for (std::size_t j = 0; j < seen; ++j) {
     const double t = most - s[j];

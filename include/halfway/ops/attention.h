@@ -59,8 +59,10 @@ namespace detail {
 inline constexpr std::size_t attention_row_block = 48;  // of simd/attention-inl.h
 // Rows of a group that keys and values are packed for: packing takes about as long as 10 of them.
 inline constexpr std::size_t attention_task_rows = 528;
-// Up to as many rows of a group, packing would take longer than it saves.
-inline constexpr std::size_t attention_decode_rows = 4;
+// Up to as many rows of a group, packing would take longer than it saves: with f32, and with others,
+// which packing widens (Zen 5).
+template <class TKV>
+inline constexpr std::size_t attention_decode_rows = std::is_same_v<TKV, float> ? 4 : 8;
 
 template <class TKV>
 token_scales checked_scales(std::string_view where, std::string_view name,
@@ -135,13 +137,13 @@ head_rows<T> rows_of(heads_view<T> x) {
 /// attention).
 ///
 /// q: heads x q_rows x size; k: kv_heads x kv_rows x size; v: kv_heads x kv_rows x v_size; out:
-/// heads x q_rows x v_size, which may be q. Any strides (core/heads_view.h). Memory beyond the
-/// operands: for each thread that runs a task at most a few hundred KiB and 8 * (size + v_size + 17)
-/// bytes for each of up to 528 rows.
+/// heads x q_rows x v_size, which may be q. Any strides (core/heads_view.h). Each thread that runs a
+/// task keeps 4 (size + v_size + 17) bytes for each of up to 528 rows, and about 1 KiB * (size +
+/// v_size) and 32 KiB more.
 ///
 /// Numbers: everything is computed in FP32 but for one case: where q, k and v are bfloat16 and the
 /// CPU has dot product instructions for it, these multiply (subnormal numbers count as zero), and w
-/// is rounded to bfloat16 before it is multiplied with v, unless there are at most four queries to
+/// is rounded to bfloat16 before it is multiplied with v, unless there are at most eight queries to
 /// a head of k. Maximum, sum and results are always FP32, and out is rounded once, to nearest even.
 /// With u = 2^-24, t_j = the distance of score j from the row's largest, a_j = scale * sum |q||k|,
 /// and
@@ -194,7 +196,7 @@ requires(attention_float<std::remove_const_t<Q>>&& attention_storage<std::remove
                                      options.causal,
                                      &detail::thread_scratch};
   const std::size_t rows = operands.group * operands.q_rows;
-  if (rows <= detail::attention_decode_rows) {
+  if (rows <= detail::attention_decode_rows<Raw>) {
     on.run(k.heads(), [&](std::size_t kv_head) {
       HALFWAY_DISPATCH(AttentionDecodeKernel<Config>)(operands, kv_head);
     });
