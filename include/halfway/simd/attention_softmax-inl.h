@@ -37,7 +37,7 @@ HWY_INLINE hn::VFromD<DF> FastPolynomial(DF df, hn::VFromD<DF> x, float c0,
 }
 
 // 2^x for x <= 127; NaN gives NaN, results below 2^-126 may be 0. 2^0 is 1 exactly. Relative error
-// at most 2^-21.6, or with kCoarse, for results that are rounded to bfloat16, 2^-13.2. (Minimax
+// at most 2^-22.4, or with kCoarse, for results that are rounded to bfloat16, 2^-13.2. (Minimax
 // polynomials of 2^r on [-1/2, 1/2] by Remez' algorithm: 2^-23.2 and 2^-13.26; the rest is
 // rounding.)
 template <bool kCoarse, class DF>
