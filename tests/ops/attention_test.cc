@@ -20,6 +20,7 @@
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/float8.h"
 #include "halfway/types/half.h"
+#include "halfway/types/int8.h"
 #include "support/expect_error.h"
 #include "support/for_each_target.h"
 #include "support/numerics.h"
@@ -391,6 +392,18 @@ TEST(Attention, MayOverwriteQ) {
       EXPECT_EQ(q.bits(), out.bits());
     }
   });
+}
+
+TEST(Attention, TakesBothTypesOfInt8) {
+  heads_memory<std::int8_t> k(1, 30, 8);
+  k.fill_normal(40.0, 18);
+  heads_memory<float> q(2, 10, 8), one(2, 10, 8), other(2, 10, 8);
+  q.fill_normal(0.1, 19);
+  attention(q.view(), k.view(), k.view(), one.view());
+  const heads_view<const halfway::int8> same(
+      reinterpret_cast<const halfway::int8*>(k.view().data()), 1, 30, 8);
+  attention(q.view(), same, same, other.view());
+  EXPECT_EQ(one.bits(), other.bits());
 }
 
 // One projection of tokens: [tokens, 3, heads, size].

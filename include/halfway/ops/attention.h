@@ -59,8 +59,8 @@ namespace detail {
 inline constexpr std::size_t attention_row_block = 48;  // of simd/attention-inl.h
 // Rows of a group that keys and values are packed for: packing takes about as long as 10 of them.
 inline constexpr std::size_t attention_task_rows = 528;
-// Up to as many rows of a group, packing would take longer than it saves: with f32, and with others,
-// which packing widens (Zen 5).
+// Up to as many rows of a group, packing would take longer than it saves: fewer of f32 than of
+// storage that is read in place with less traffic (Zen 5).
 template <class TKV>
 inline constexpr std::size_t attention_decode_rows = std::is_same_v<TKV, float> ? 4 : 8;
 
@@ -152,8 +152,8 @@ head_rows<T> rows_of(heads_view<T> x) {
 ///   (2 d + (kv_rows + 8) u) (sum over j of w_j |v_j|)
 /// to first order. The same call gives the same bits on the same target, on any executor.
 ///
-/// A row that sees a score of NaN or +infinity, or only -infinity, becomes NaN. Keys and values
-/// beyond those that a query sees must be finite.
+/// A row that sees a score of NaN or +infinity, or only -infinity, becomes NaN. Values beyond those
+/// that a query sees must be finite: it may multiply them by zero.
 ///
 /// The work is cut by heads of k and blocks of rows.
 ///

@@ -59,7 +59,7 @@ HWY_INLINE hn::VFromD<DF> Exp2(DF df, hn::VFromD<DF> x) {
                        0x1.5c399ep-10f);
   }
 #if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
-  return hn::MulByFloorPow2(y, n);
+  return ScaleByPowerOf2(df, y, n);
 #else
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(df, -125.0f)), hn::Mul(y, PowerOf2(df, n)));
 #endif
