@@ -22,6 +22,7 @@
 #include "halfway/ops/norm.h"                       // IWYU pragma: export
 #include "halfway/ops/norm_backward.h"              // IWYU pragma: export
 #include "halfway/ops/packed_matrix.h"              // IWYU pragma: export
+#include "halfway/ops/quantized_matrix.h"           // IWYU pragma: export
 #include "halfway/ops/reduce.h"                     // IWYU pragma: export
 #include "halfway/ops/rotary_embedding.h"           // IWYU pragma: export
 #include "halfway/ops/scale.h"                      // IWYU pragma: export

@@ -81,8 +81,9 @@ inline void check_bias(std::string_view where, std::size_t size, std::size_t col
 // The kernel's view of checked operands; TA and TB are what the kernel reads.
 template <class TA, class TB, class MA, class MB>
 gemm_operands<TA, TB> make_operands(const TA* a_data, const MA& a, const TB* b_data, const MB& b) {
-  return {a_data,   a.row_stride(), a.col_stride(), b_data,  b.row_stride(), b.col_stride(),
-          a.rows(), b.cols(),       a.cols(),       nullptr, &thread_scratch};
+  return {a_data,         a.row_stride(), a.col_stride(), b_data,  b.row_stride(), b.col_stride(),
+          a.rows(),       b.cols(),       a.cols(),       nullptr, nullptr,        0,
+          &thread_scratch};
 }
 
 }  // namespace detail

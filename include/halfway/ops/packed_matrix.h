@@ -29,7 +29,7 @@ template <class T>
 concept packable = signed_byte<T> ||(float_storage<T>&& requires(T x) { x + x; });
 
 /// A k x n matrix of T, packed. It holds the elements themselves, not a view: n is rounded up to a
-/// multiple of 16 columns and k to 1, 2 (bfloat16) or 4 (int8) rows, filled with zeros. The layout
+/// multiple of 32 columns and k to 1, 2 (bfloat16) or 4 (int8) rows, filled with zeros. The layout
 /// does not depend on the CPU. Immutable: reading it from several threads is safe.
 template <packable T>
 class packed_matrix {
@@ -49,7 +49,7 @@ class packed_matrix {
       column_sums_.resize(detail::round_up(cols_, detail::panel_granule));
     }
     if (v.empty()) return;
-    panels_.resize(detail::packed_elements<raw>(rows_, cols_));
+    panels_.resize(detail::packed_items<raw>(rows_, cols_));
     HALFWAY_DISPATCH(PackPanelsKernel<raw>)
     (reinterpret_cast<const raw*>(v.data()), v.row_stride(), v.col_stride(), rows_, cols_,
      panels_.data(), column_sums_.data());
@@ -74,8 +74,19 @@ class packed_matrix {
 
   template <class TA>
   detail::gemm_operands<TA, raw> operands(const TA* a, const auto& va) const {
-    return {a,     va.row_stride(), va.col_stride(),     panels_.data(),         0, 0, va.rows(),
-            cols_, rows_,           column_sums_.data(), &detail::thread_scratch};
+    return {a,
+            va.row_stride(),
+            va.col_stride(),
+            panels_.data(),
+            0,
+            0,
+            va.rows(),
+            cols_,
+            rows_,
+            column_sums_.data(),
+            nullptr,
+            0,
+            &detail::thread_scratch};
   }
 
   std::size_t rows_ = 0;

@@ -49,7 +49,8 @@ struct PanelBlock {
   const uint8_t* a;
   size_t a_stride;
   const typename Step::Panel* panel;
-  size_t width;  // of the panel
+  size_t width;       // of the panel
+  size_t panel_step;  // to the next panel, if there are two, side by side; else 0
   size_t units;
   size_t rows;
   typename Step::Acc* acc;
@@ -57,6 +58,17 @@ struct PanelBlock {
   bool one_tile;
   bool accumulate;  // else the sums start at zero
 
+  GroupScales scales;  // at the panel's first column; of codes only
+
+  // From a step's first column to its column c.
+  static size_t Items(size_t c) {
+    return c * Step::kDepth / detail::panel_item<typename Step::Panel>;
+  }
+  GroupScales ScalesAt(size_t c) const {
+    GroupScales at = scales;
+    if constexpr (kHasGroups<Step>) at.of_first += c;
+    return at;
+  }
   typename Step::Acc* SumsOfRow(size_t i) const { return acc + (one_tile ? 0 : i * acc_stride); }
 };
 
@@ -64,24 +76,19 @@ struct PanelBlock {
 template <size_t kRows, class Step>
 HWY_INLINE void RunTiles(const PanelBlock<Step>& p, size_t i) {
   const size_t lanes = hn::Lanes(GemmDF());
-  const size_t b_step = p.width * Step::kDepth;
-  const uint8_t* a = p.a + i * p.a_stride;
   typename Step::Acc* acc = p.SumsOfRow(i);
   size_t c = 0;
-  for (; c + kTileVecs * lanes <= p.width; c += kTileVecs * lanes) {
-    MultiplyTile<Step, kRows, kTileVecs>(a, p.a_stride, p.panel + c * Step::kDepth, b_step, p.units,
-                                         acc + c, p.acc_stride, p.accumulate);
-  }
-  if constexpr (kTileVecs == 4) {  // the last panel may be narrower
-    if (c + 2 * lanes <= p.width) {
-      MultiplyTile<Step, kRows, 2>(a, p.a_stride, p.panel + c * Step::kDepth, b_step, p.units,
-                                   acc + c, p.acc_stride, p.accumulate);
-      c += 2 * lanes;
-    }
-    if (c < p.width) {
-      MultiplyTile<Step, kRows, 1>(a, p.a_stride, p.panel + c * Step::kDepth, b_step, p.units,
-                                   acc + c, p.acc_stride, p.accumulate);
-    }
+  const auto run = [&]<size_t kVecs>(std::integral_constant<size_t, kVecs>) HWY_ATTR {
+    MultiplyTile<Step, kRows, kVecs>(p.a + i * p.a_stride, p.a_stride, p.panel + p.Items(c),
+                                     p.Items(p.width), p.units, acc + c, p.acc_stride, p.accumulate,
+                                     0, p.ScalesAt(c));
+    c += kVecs * lanes;
+  };
+  // A single row needs more vectors than a tile may have, so as not to wait for its own results.
+  constexpr size_t kVecs = kRows == 1 ? 4 : kTileVecs;
+  while (c + kVecs * lanes <= p.width) run(std::integral_constant<size_t, kVecs>());
+  if constexpr (kVecs * HWY_MAX_LANES_D(GemmDF) > detail::panel_granule) {  // the last panel
+    if (c < p.width) run(std::integral_constant<size_t, 2>());
   }
 }
 
@@ -92,9 +99,27 @@ HWY_INLINE size_t RowsOfTile(size_t left) {
   return left >= kTileRows ? kTileRows : HWY_MIN(left, left == 5 ? size_t{3} : size_t{4});
 }
 
+// Two panels at once for a few rows: B from memory in two streams, a third faster than in one.
+static constexpr size_t kPairRows = kTileVecs == 4 ? 2 : 0;
+
+template <size_t kRows, class Step>
+HWY_INLINE void RunPair(const PanelBlock<Step>& p) {
+  MultiplyTile<Step, kRows, kTileVecs, 2>(p.a, p.a_stride, p.panel, p.Items(p.width), p.units,
+                                          p.acc, p.acc_stride, p.accumulate, p.panel_step,
+                                          p.ScalesAt(0));
+}
+
 // Calls finish(i, rows) after each tile.
 template <class Step, class Finish>
 HWY_INLINE void RunPanelBlock(const PanelBlock<Step>& p, const Finish& finish) {
+  if constexpr (kPairRows != 0) {
+    if (p.panel_step != 0) {
+      if (p.rows == 2) RunPair<2>(p);
+      if (p.rows == 1) RunPair<1>(p);
+      finish(0, p.rows);
+      return;
+    }
+  }
   for (size_t i = 0, rows; i < p.rows; i += rows) {
     rows = RowsOfTile(p.rows - i);
     switch (rows) {
@@ -129,9 +154,15 @@ struct GemmPlan {
     using TA = typename Config::A;
     depth = detail::padded_depth<Panel>(g.k);
     const size_t all_units = depth * sizeof(A) / 4;
-    const size_t chunks = HWY_MAX(size_t{1}, hwy::DivCeil(all_units, kChunkUnits));
+    const size_t chunks =
+        g.m <= kTileRows ? 1 : HWY_MAX(size_t{1}, hwy::DivCeil(all_units, kChunkUnits));
     chunk_k = hwy::RoundUpTo(hwy::DivCeil(all_units, chunks), Step::kUnits) * 4 / sizeof(A);
 
+    if constexpr (kHasGroups<Step>) {  // whole groups, or parts of one
+      if (g.b_group < chunk_k && chunk_k < g.k) chunk_k = chunk_k / g.b_group * g.b_group;
+    }
+
+    one_tile = chunk_k >= g.k;
     const size_t own_bytes = g.a_row_stride * sizeof(TA);
     // Rows whose distance is a multiple of 4 KiB share the sets of L1.
     const bool collides = own_bytes % 4096 == 0 && g.m >= kTileRows && g.n >= 256;
@@ -139,11 +170,13 @@ struct GemmPlan {
              collides;
     row_bytes = pack_a ? PackedRowBytes<Step>(chunk_k) : own_bytes;
     block_rows = kBlockBytes / HWY_MAX(chunk_k * sizeof(A), size_t{1024}) / kTileRows * kTileRows;
-    block_rows = HWY_MIN(block_rows, g.m);
+    block_rows = HWY_MIN(HWY_MAX(block_rows, kTileRows), g.m);
 
     const size_t panel_bytes =
-        HWY_MAX((Config::b_is_packed ? 0 : depth * detail::panel_columns * sizeof(Panel)),
-                (in_place || chunks == 1 ? 0 : block_rows * detail::panel_columns * sizeof(Acc)));
+        HWY_MAX((Config::b_is_packed
+                     ? 0
+                     : detail::packed_items<Panel>(g.k, detail::panel_columns) * sizeof(Panel)),
+                (in_place || one_tile ? 0 : block_rows * detail::panel_columns * sizeof(Acc)));
     size_t panels = hwy::DivCeil(g.n, detail::panel_columns);
     if (panel_bytes != 0) panels = HWY_MIN(panels, HWY_MAX(kGroupBytes / panel_bytes, size_t{1}));
     group_columns = panels * detail::panel_columns;
@@ -154,12 +187,14 @@ struct GemmPlan {
       return at;
     };
     a_at = take(pack_a ? block_rows * row_bytes : 0);
-    one_tile = chunks == 1;
-    acc_stride = in_place || one_tile ? detail::panel_columns : group_columns;
+    acc_stride = in_place || one_tile ? detail::most_columns_at_once : group_columns;
     acc_at = take((one_tile ? kTileRows : block_rows) * acc_stride * sizeof(Acc));
     b_at = take(Config::b_is_packed ? 0 : group_columns * depth * sizeof(Panel));
     sums_at = take(Config::b_is_packed ? 0 : group_columns * sizeof(int32_t));
   }
+
+  // Of the panels, for so many elements.
+  static size_t Items(size_t elements) { return elements / detail::panel_item<Panel>; }
 
   bool pack_a;
   size_t depth;          // of B's panels
@@ -215,7 +250,7 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
     const Panel* panels;
     const int32_t* sums = nullptr;
     if constexpr (Config::b_is_packed) {
-      panels = g.b + j0 * plan.depth;
+      panels = g.b + plan.Items(j0 * plan.depth);
       if constexpr (kIsI8) sums = g.b_column_sums + j0;
     } else {
       PackPanels(g.b + j0 * g.b_col_stride, g.b_row_stride, g.b_col_stride, g.k, group, own_panels);
@@ -230,7 +265,10 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
       const size_t rows = HWY_MIN(plan.block_rows, g.m - i0);
       size_t k0 = 0;
       do {  // once if k is 0: the sums are zero
-        const size_t k = HWY_MIN(plan.chunk_k, g.k - k0);
+        size_t k = HWY_MIN(plan.chunk_k, g.k - k0);
+        if constexpr (kHasGroups<Step>) {
+          if (g.b_group > plan.chunk_k) k = HWY_MIN(k, g.b_group - k0 % g.b_group);
+        }
         const bool is_last = k0 + k == g.k;
         const TA* a_chunk = g.a + i0 * g.a_row_stride + k0 * g.a_col_stride;
         const uint8_t* a = reinterpret_cast<const uint8_t*>(a_chunk);
@@ -242,18 +280,29 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
 
         for (size_t j = 0, width; j < group; j += width) {
           width = detail::panel_width(group - j);
+          const bool is_pair = g.m <= kPairRows && group - j >= 2 * detail::panel_columns;
+          const size_t panel_step = is_pair ? plan.Items(width * plan.depth) : 0;
+          const size_t panel_columns = width;
+          if (is_pair) width *= 2;
           const size_t cols = HWY_MIN(width, group - j);
           // Sums in c itself, but for a panel that is wider than what is left of c.
           PanelBlock<Step> block{a,
                                  plan.row_bytes,
-                                 panels + j * plan.depth + k0 * width,
-                                 width,
+                                 panels + plan.Items(j * plan.depth + k0 * panel_columns),
+                                 panel_columns,
+                                 panel_step,
                                  detail::padded_depth<Panel>(k) * sizeof(typename Step::A) / 4,
                                  rows,
                                  own_acc + (in_place || plan.one_tile ? 0 : j),
                                  plan.acc_stride,
                                  plan.one_tile,
-                                 k0 != 0};
+                                 k0 != 0,
+                                 {}};
+          if constexpr (kHasGroups<Step>) {
+            const size_t groups = hwy::DivCeil(g.k, g.b_group);
+            block.scales = {g.b_scales + (j0 + j) * groups + k0 / g.b_group * panel_columns,
+                            g.b_group, panel_columns, groups * panel_columns};
+          }
           const bool in_c = in_place && cols == width;
           if constexpr (std::is_same_v<Acc, std::remove_pointer_t<decltype(epilogue.out.c)>>) {
             if (in_c) {

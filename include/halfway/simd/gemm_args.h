@@ -19,6 +19,8 @@ struct gemm_operands {
   std::size_t b_row_stride, b_col_stride;
   std::size_t m, n, k;
   const std::int32_t* b_column_sums;  // with packed int8: the sums of b's columns
+  const float* b_scales;              // with codes: panels of (number of groups) x n
+  std::size_t b_group;                // rows of b that share a scale, a multiple of 8
   void* (*scratch)(
       std::size_t bytes);  // gives 64-byte aligned memory, valid until the kernel returns
 };

@@ -59,7 +59,7 @@ HWY_INLINE void FinishRow(const detail::linear_epilogue<TC>& e, size_t i, size_t
   const size_t lanes = hn::Lanes(df);
   TC* c = e.out.c + i * e.out.row_stride + j * e.out.col_stride;
   const bool apart = e.out.col_stride != 1;
-  TC buffer[detail::panel_columns];
+  TC buffer[detail::most_columns_at_once];
   TC* to = apart ? buffer : c;  // may be `sums`
   if (apart && e.beta != 0.0f) {
     for (size_t q = 0; q < n; ++q) hwy::CopyBytes<sizeof(TC)>(c + q * e.out.col_stride, buffer + q);
@@ -113,7 +113,7 @@ HWY_INLINE void FinishRow(const detail::requantize_epilogue<TC>& e, size_t i, si
   const size_t lanes = hn::Lanes(df);
   TC* HWY_RESTRICT c = e.out.c + i * e.out.row_stride + j * e.out.col_stride;
   const bool apart = e.out.col_stride != 1;
-  TC buffer[detail::panel_columns];
+  TC buffer[detail::most_columns_at_once];
   TC* HWY_RESTRICT to = apart ? buffer : c;
   for (size_t q = 0; q < n; q += lanes) {
     const size_t here = HWY_MIN(lanes, n - q);

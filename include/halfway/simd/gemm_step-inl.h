@@ -18,7 +18,9 @@
 
 #include "halfway/simd/gemm_layout.h"
 #include "halfway/simd/load_store-inl.h"
+#include "halfway/simd/table_decode-inl.h"
 #include "halfway/types/bfloat16.h"
+#include "halfway/types/minifloat.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -26,8 +28,8 @@ namespace halfway {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// At most as wide as the layout's granule.
-using GemmDF = hn::CappedTag<float, detail::panel_granule>;
+// At most as wide as half the layout's granule.
+using GemmDF = hn::CappedTag<float, detail::panel_granule / 2>;
 using GemmDI = hn::RebindToSigned<GemmDF>;
 using GemmDU = hn::RebindToUnsigned<GemmDF>;
 using GemmVF = hn::VFromD<GemmDF>;
@@ -65,6 +67,63 @@ struct GemmStepF32 {
     return hn::MulAdd(hn::BitCast(GemmDF(), a), b, acc);
   }
 };
+
+// Float A and codes of 8 bits, whose scale multiplies the sum of each group.
+struct GemmStepInt8 {
+  using A = float;
+  using Panel = detail::int8_code;
+  using Acc = float;
+  using DAcc = GemmDF;
+  static constexpr size_t kDepth = detail::panel_depth<Panel>;
+  static constexpr size_t kUnits = kDepth;
+  using VB = GemmVF;
+
+  static HWY_INLINE VB LoadB(const Panel* HWY_RESTRICT p, size_t v, size_t /*unit*/) {
+    const GemmDF df;
+    return LoadF32(df, reinterpret_cast<const int8_t*>(p) + v * hn::Lanes(df));
+  }
+  static HWY_INLINE GemmVF MultiplyAdd(GemmVU a, VB b, GemmVF acc) {
+    return hn::MulAdd(hn::BitCast(GemmDF(), a), b, acc);
+  }
+};
+
+// The same of 4 bits, eight of one column in a lane.
+struct GemmStepInt4 {
+  using A = float;
+  using Panel = detail::int4_pair;
+  using Acc = float;
+  using DAcc = GemmDF;
+  static constexpr size_t kDepth = detail::panel_depth<Panel>;
+  static constexpr size_t kUnits = kDepth;
+  using VB = GemmVF;
+
+  static HWY_INLINE GemmVI LoadLane(const Panel* HWY_RESTRICT p, size_t v) {
+    const GemmDI di;
+    return hn::LoadU(di, reinterpret_cast<const int32_t*>(p) + v * hn::Lanes(di));
+  }
+  static HWY_INLINE VB FromLane(GemmVI lane, size_t unit) {
+    const GemmDF df;
+    const int below = static_cast<int>(unit) * 4;
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86  // the lookup sees the lowest four bits only
+    HWY_ALIGN static constexpr float kValues[16] = {0,  1,  2,  3,  4,  5,  6,  7,
+                                                    -8, -7, -6, -5, -4, -3, -2, -1};
+    auto index = hn::ShiftRightSame(lane, below);
+    if constexpr (HWY_IS_DEBUG_BUILD) index = hn::And(index, hn::Set(GemmDI(), 15));
+    return hn::TableLookupLanes(hn::Load(df, kValues), hn::IndicesFromVec(df, index));
+#else
+    return hn::ConvertTo(df, hn::ShiftRight<28>(hn::ShiftLeftSame(lane, 28 - below)));
+#endif
+  }
+  static HWY_INLINE VB LoadB(const Panel* HWY_RESTRICT p, size_t v, size_t unit) {
+    return FromLane(LoadLane(p, v), unit);
+  }
+  static HWY_INLINE GemmVF MultiplyAdd(GemmVU a, VB b, GemmVF acc) {
+    return hn::MulAdd(hn::BitCast(GemmDF(), a), b, acc);
+  }
+};
+template <class Step>
+inline constexpr bool kHasGroups =
+    std::is_same_v<Step, GemmStepInt8> || std::is_same_v<Step, GemmStepInt4>;
 
 // Pairs of bfloat16 summed into f32 by the native dot product instruction, which flushes subnormals
 // and rounds in its own way. Targets without it widen to f32.
@@ -124,12 +183,33 @@ struct GemmStepI8 {
   }
 };
 
+// kVecs vectors of a step's unit.
+template <class Step, size_t kVecs>
+HWY_INLINE void LoadVectors(const typename Step::Panel* HWY_RESTRICT p, size_t unit,
+                            typename Step::VB* HWY_RESTRICT to) {
+#if HALFWAY_SIMD_TABLE_DECODE
+  if constexpr (kVecs == 4 && HWY_MAX_LANES_D(GemmDF) == 16 &&
+                is_minifloat_v<typename Step::Panel>) {
+    if constexpr (kHasTableDecode<typename Step::Panel::format>) {
+      return TableDecode<typename Step::Panel::format>(
+          GemmDF(), reinterpret_cast<const uint8_t*>(p), to[0], to[1], to[2], to[3]);
+    }
+  }
+#endif
+#pragma GCC unroll 8
+  for (size_t v = 0; v < kVecs; ++v) to[v] = Step::LoadB(p, v, unit);
+}
+
 // The step for operands of these types. B that is packed for one call only is widened to float
 // there, once.
 template <class TA, class TB, bool kIsPacked>
 constexpr auto ChooseGemmStep() {
   if constexpr (sizeof(TA) == 1 && std::is_same_v<TB, int8_t>) {
     return GemmStepI8();
+  } else if constexpr (std::is_same_v<TB, detail::int8_code>) {
+    return GemmStepInt8();
+  } else if constexpr (std::is_same_v<TB, detail::int4_pair>) {
+    return GemmStepInt4();
 #if HWY_NATIVE_DOT_BF16
   } else if constexpr (std::is_same_v<TA, bfloat16> && std::is_same_v<TB, bfloat16>) {
     return GemmStepBF16();

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "halfway/simd/gemm_step-inl.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -31,66 +32,157 @@ static constexpr size_t kTileVecs = 4;
 static constexpr size_t kTileVecs = 2;
 #endif
 
+// Many rows, or codes to decode, keep the CPU so busy that it looks too little ahead to load B from
+// memory at full speed: 4 rows of f32 read 20 GB/s without and 27 with, a row of int4 16 and 24.
+static constexpr size_t kPrefetchBytes = 4096;
+
+// The scales of codes: each group of `units` has `step` of them, those of another panel stand `panel`
+// further.
+struct GroupScales {
+  const float* of_first;
+  size_t units;
+  size_t step;
+  size_t panel;
+};
+
+template <size_t kRows>
+HWY_INLINE GemmVU BroadcastUnit(const uint8_t* HWY_RESTRICT const (&row)[kRows], size_t r,
+                                size_t u) {
+  uint32_t unit;
+  hwy::CopyBytes<4>(row[r] + 4 * u, &unit);
+  return hn::Set(GemmDU(), unit);
+}
+
+// acc[r][v] += unit u of row r times vector v of unit s of a step.
+template <class Step, size_t kRows, size_t kVecs, size_t kPanels, class V>
+HWY_INLINE void MultiplyUnit(const uint8_t* HWY_RESTRICT const (&row)[kRows], const size_t u,
+                             const typename Step::Panel* HWY_RESTRICT b, const size_t b_panel,
+                             const size_t s, V (&acc)[kRows][kPanels * kVecs]) {
+  typename Step::VB bv[kPanels * kVecs];
+#pragma GCC unroll 2
+  for (size_t p = 0; p < kPanels; ++p) {
+    LoadVectors<Step, kVecs>(b + p * b_panel, s, bv + p * kVecs);
+  }
+#pragma GCC unroll 16
+  for (size_t r = 0; r < kRows; ++r) {
+    const GemmVU av = BroadcastUnit(row, r, u);
+#pragma GCC unroll 8
+    for (size_t v = 0; v < kPanels * kVecs; ++v) {
+      acc[r][v] = Step::MultiplyAdd(av, bv[v], acc[r][v]);
+    }
+  }
+}
+
+// All units of a step.
+template <class Step, size_t kRows, size_t kVecs, size_t kPanels, class V>
+HWY_INLINE void MultiplyStep(const uint8_t* HWY_RESTRICT const (&row)[kRows], const size_t u,
+                             const typename Step::Panel* HWY_RESTRICT b, const size_t b_panel,
+                             V (&acc)[kRows][kPanels * kVecs]) {
+  if constexpr (Step::kUnits <= 2) {
+#pragma GCC unroll 2
+    for (size_t s = 0; s < Step::kUnits; ++s) {
+      MultiplyUnit<Step, kRows, kVecs, kPanels>(row, u + s, b, b_panel, s, acc);
+    }
+  } else if constexpr (kRows <= 3) {  // each lane is loaded once, which is what takes the time here
+#pragma GCC unroll 8
+    for (size_t v = 0; v < kPanels * kVecs; ++v) {
+      const auto lane = Step::LoadLane(b + v / kVecs * b_panel, v % kVecs);
+#pragma GCC unroll 8
+      for (size_t s = 0; s < Step::kUnits; ++s) {
+        const typename Step::VB bv = Step::FromLane(lane, s);
+#pragma GCC unroll 16
+        for (size_t r = 0; r < kRows; ++r) {
+          acc[r][v] = Step::MultiplyAdd(BroadcastUnit(row, r, u + s), bv, acc[r][v]);
+        }
+      }
+    }
+  } else {  // long enough as it is
+#pragma GCC unroll 1
+    for (size_t s = 0; s < Step::kUnits; ++s) {
+      MultiplyUnit<Step, kRows, kVecs, kPanels>(row, u + s, b, b_panel, s, acc);
+    }
+  }
+}
+
 // tile[r][v] (+)= the sum over k of row r of A with vector v of the panel.
 //   a: the first row, rows a_stride bytes apart, `units` 4-byte units one after the other, a multiple
 //   of Step::kUnits.
-//   b: the panel at the tile's first column, b_step elements from one step to the next.
+//   b: the panel at the tile's first column, b_step items from one step to the next.
 //   tile: kRows rows of kVecs vectors, tile_stride elements apart.
-template <class Step, size_t kRows, size_t kVecs>
+//
+// With kPanels, kVecs vectors of each of several panels, b_panel items apart; their columns stand
+// side by side in the tile. With groups (`scales`, at the tile's first column), the sum of each is
+// multiplied by its scale and added to the tile.
+template <class Step, size_t kRows, size_t kVecs, size_t kPanels = 1>
 HWY_NOINLINE void MultiplyTile(const uint8_t* HWY_RESTRICT a, const size_t a_stride,
                                const typename Step::Panel* HWY_RESTRICT b, const size_t b_step,
                                const size_t units, typename Step::Acc* HWY_RESTRICT tile,
-                               const size_t tile_stride, const bool accumulate) {
+                               const size_t tile_stride, const bool accumulate,
+                               const size_t b_panel = 0, const GroupScales& scales = {}) {
+  constexpr size_t kAll = kPanels * kVecs;
   const typename Step::DAcc d;
-  const GemmDU du;
   using V = hn::VFromD<typename Step::DAcc>;
   const size_t lanes = hn::Lanes(d);
 
-  // Without the pragmas g++ keeps the array in memory and loses two thirds of the speed.
-  V acc[kRows][kVecs];
-  if (accumulate) {
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-      for (size_t v = 0; v < kVecs; ++v)
-        acc[r][v] = hn::LoadU(d, tile + r * tile_stride + v * lanes);
-    }
-  } else {
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-      for (size_t v = 0; v < kVecs; ++v) acc[r][v] = hn::Zero(d);
-    }
-  }
-
+  // Without the pragmas g++ keeps the arrays in memory and loses two thirds of the speed.
+  V acc[kRows][kAll];
   const uint8_t* HWY_RESTRICT row[kRows];
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) row[r] = a + r * a_stride;
 
-#pragma GCC unroll 2
-  for (size_t u = 0; u < units; u += Step::kUnits) {
-#pragma GCC unroll 4
-    for (size_t s = 0; s < Step::kUnits; ++s) {
-      typename Step::VB bv[kVecs];
-#pragma GCC unroll 4
-      for (size_t v = 0; v < kVecs; ++v) bv[v] = Step::LoadB(b, v, s);
+  const float* HWY_RESTRICT scale = scales.of_first;
+  size_t u = 0;
+  do {  // once, or for each group
+    const size_t end = kHasGroups<Step> ? HWY_MIN(units, u + scales.units) : units;
 #pragma GCC unroll 16
-      for (size_t r = 0; r < kRows; ++r) {
-        uint32_t unit;
-        hwy::CopyBytes<4>(row[r] + 4 * (u + s), &unit);
-        const GemmVU av = hn::Set(du, unit);
-#pragma GCC unroll 4
-        for (size_t v = 0; v < kVecs; ++v) acc[r][v] = Step::MultiplyAdd(av, bv[v], acc[r][v]);
+    for (size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kAll; ++v) {
+        acc[r][v] = !kHasGroups<Step> && accumulate
+                        ? hn::LoadU(d, tile + r * tile_stride + v * lanes)
+                        : hn::Zero(d);
       }
     }
-    b += b_step;
-  }
 
+#pragma GCC unroll 2
+    for (; u < end; u += Step::kUnits) {
+      if constexpr (kVecs == kTileVecs && (kRows >= 4 || sizeof(typename Step::Panel) == 1)) {
+        constexpr size_t kBytes = kVecs * HWY_MAX_LANES_D(GemmDF) * sizeof(typename Step::Panel) *
+                                  Step::kDepth / detail::panel_item<typename Step::Panel>;
+#pragma GCC unroll 2
+        for (size_t p = 0; p < kPanels; ++p) {
+#pragma GCC unroll 8
+          for (size_t at = 0; at < kBytes; at += 64) {
+            hwy::Prefetch(reinterpret_cast<const uint8_t*>(b + p * b_panel) + kPrefetchBytes + at);
+          }
+        }
+      }
+      MultiplyStep<Step, kRows, kVecs, kPanels>(row, u, b, b_panel, acc);
+      b += b_step;
+    }
+
+    if constexpr (kHasGroups<Step>) {
+      const bool add = accumulate || scale != scales.of_first;
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kAll; ++v) {
+        const V factor = hn::LoadU(d, scale + v / kVecs * scales.panel + v % kVecs * lanes);
 #pragma GCC unroll 16
-  for (size_t r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (size_t v = 0; v < kVecs; ++v) hn::StoreU(acc[r][v], d, tile + r * tile_stride + v * lanes);
-  }
+        for (size_t r = 0; r < kRows; ++r) {
+          auto* HWY_RESTRICT to = tile + r * tile_stride + v * lanes;
+          hn::StoreU(hn::MulAdd(acc[r][v], factor, add ? hn::LoadU(d, to) : hn::Zero(d)), d, to);
+        }
+      }
+      scale += scales.step;
+    } else {
+#pragma GCC unroll 16
+      for (size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+        for (size_t v = 0; v < kAll; ++v) {
+          hn::StoreU(acc[r][v], d, tile + r * tile_stride + v * lanes);
+        }
+      }
+    }
+  } while (u < units);
 }
 
 }  // namespace HWY_NAMESPACE
