@@ -17,6 +17,7 @@
 #include "halfway/ops/activation_backward.h"        // IWYU pragma: export
 #include "halfway/ops/attention.h"                  // IWYU pragma: export
 #include "halfway/ops/convert.h"                    // IWYU pragma: export
+#include "halfway/ops/fused_activation.h"           // IWYU pragma: export
 #include "halfway/ops/gemm.h"                       // IWYU pragma: export
 #include "halfway/ops/gemm_requantized.h"           // IWYU pragma: export
 #include "halfway/ops/norm.h"                       // IWYU pragma: export

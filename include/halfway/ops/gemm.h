@@ -15,11 +15,14 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "halfway/core/error.h"
+#include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
 #include "halfway/core/scratch.h"
-#include "halfway/simd/dispatch.h"
+#include "halfway/ops/fused_activation.h"
+#include "halfway/ops/gemm_tasks.h"
 #include "halfway/simd/gemm_args.h"
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/dtype.h"
@@ -88,35 +91,77 @@ gemm_operands<TA, TB> make_operands(const TA* a_data, const MA& a, const TB* b_d
 
 }  // namespace detail
 
-/// Scaling and bias of a float product.
+/// What becomes of a float product: c = activation(alpha * row_scale * column_scale * a * b + beta * c
+/// + bias), in FP32, from left to right. What is not given costs nothing.
 struct gemm_options {
   float alpha = 1.0f;
-  /// With 0, c is not read, so NaN in it does not spread.
+  /// With 0, c is not read, so NaN in it does not spread. With 1, c is a residual that is added to.
   float beta = 0.0f;
   /// One value for each column of c, or empty.
   std::span<const float> bias = {};
+  /// One factor for each row of c (as of activations quantized by rows), or empty.
+  std::span<const float> row_scale = {};
+  /// One factor for each column of c (as of weights quantized by channels), or empty.
+  std::span<const float> column_scale = {};
+  /// fused<activation::gelu>() (ops/fused_activation.h), or none.
+  fused_activation activation = {};
+  /// Takes in the elements that are written; start with a fresh one.
+  gemm_health* health = nullptr;
 };
 
-/// c = alpha * a * b + beta * c + bias.
+namespace detail {
+
+inline void check_options(std::string_view where, const gemm_options& o, std::size_t rows,
+                          std::size_t columns) {
+  const auto check = [where](std::string_view name, std::size_t size, std::string_view extent_name,
+                             std::size_t extent) {
+    if (size != 0 && size != extent) [[unlikely]]
+      check_equal(where, name, size, extent_name, extent);
+  };
+  check("bias.size", o.bias.size(), "c.cols", columns);
+  check("row_scale.size", o.row_scale.size(), "c.rows", rows);
+  check("column_scale.size", o.column_scale.size(), "c.cols", columns);
+}
+
+template <class TC>
+linear_epilogue<TC> make_epilogue(matrix_view<TC> c, const gemm_options& o) {
+  const auto pointer = [](std::span<const float> s) { return s.empty() ? nullptr : s.data(); };
+  return {{c.data(), c.row_stride(), c.col_stride()},
+          o.alpha,
+          o.beta,
+          pointer(o.row_scale),
+          pointer(o.column_scale),
+          nullptr,
+          pointer(o.bias),
+          o.activation.apply,
+          o.health};
+}
+
+}  // namespace detail
+
+/// c = activation(alpha * row_scale * column_scale * a * b + beta * c + bias).
 ///
 /// Shapes: a is m x k, b is k x n, c is m x n; any strides, transposes by `view().transposed()`. m,
 /// n or k may be 0: with k = 0 the product is zero. Types: a and b float, half, bfloat16 or any
 /// 8-bit and smaller float, in any mix; c float, half or bfloat16.
 ///
 /// Numbers: products are summed in FP32 in the order of k, alpha, beta and bias are applied in
-/// FP32, and the result is rounded once, to nearest even, to c's type. Error of each element, with
+/// FP32 (as are scales), and the result is rounded once, to nearest even, to c's type. Error of each element, with
 /// u = 2^-24 (k + 3 roundings, Higham 2002, section 3.1): |error| <= (k + 3) u / (1 - (k + 3) u) *
 /// (|alpha| sum |a||b| + |beta c| + |bias|), plus c's own rounding. Where both operands are
 /// bfloat16 and the CPU has dot product instructions for it, those are used: they take subnormal
-/// inputs and results as zero. The same call gives the same bits on the same target.
+/// inputs and results as zero. The same call gives the same bits on the same target, on any
+/// executor, and for a row whatever rows are beside it. Each row scale and column scale adds a
+/// rounding to the k + 3, an activation its own error.
 ///
-/// Errors, before anything is written: shapes that do not fit, a bias that has neither n nor 0
-/// values, c sharing memory with a or b.
+/// Errors, before anything is written: shapes that do not fit, a bias or scale that has neither one
+/// value for each column (row) nor none, c sharing memory with a or b.
 template <matrix_like A, matrix_like B, matrix_like C>
 requires(float_storage<std::remove_const_t<element_of<A>>>&&
              float_storage<std::remove_const_t<element_of<B>>>&&
                  gemm_float_output<element_of<C>>) void gemm(const A& a, const B& b, C&& c,
-                                                             const gemm_options& options = {}) {
+                                                             const gemm_options& options = {},
+                                                             executor_ref on = {}) {
   using TA = std::remove_const_t<element_of<A>>;
   using TB = std::remove_const_t<element_of<B>>;
   using TC = element_of<C>;
@@ -124,24 +169,21 @@ requires(float_storage<std::remove_const_t<element_of<A>>>&&
   const matrix_view<const TB> vb = as_view(b);
   const matrix_view<TC> vc = as_view(c);
   detail::check_gemm("halfway::gemm", va, vb, vc);
-  detail::check_bias("halfway::gemm", options.bias.size(), vc.cols());
+  detail::check_options("halfway::gemm", options, vc.rows(), vc.cols());
   if (vc.empty()) return;
 
-  detail::linear_epilogue<TC> epilogue{{vc.data(), vc.row_stride(), vc.col_stride()},
-                                       options.alpha,
-                                       options.beta,
-                                       options.bias.empty() ? nullptr : options.bias.data(),
-                                       false};
+  detail::linear_epilogue<TC> epilogue = detail::make_epilogue(vc, options);
   if (vc.is_row_major()) {
     using Config = detail::gemm_config<TA, TB, detail::linear_epilogue<TC>>;
-    HALFWAY_DISPATCH(GemmKernel<Config>)
-    (detail::make_operands(va.data(), va, vb.data(), vb), epilogue);
+    detail::run_gemm<Config>(detail::make_operands(va.data(), va, vb.data(), vb), epilogue, on);
   } else {  // column-major c: c^T = b^T * a^T has rows that lie side by side
     using Config = detail::gemm_config<TB, TA, detail::linear_epilogue<TC>>;
-    epilogue.out = {vc.data(), vc.col_stride(), vc.row_stride()};
-    epilogue.bias_per_row = true;
-    HALFWAY_DISPATCH(GemmKernel<Config>)
-    (detail::make_operands(vb.data(), vb.transposed(), va.data(), va.transposed()), epilogue);
+    std::swap(epilogue.out.row_stride, epilogue.out.col_stride);
+    std::swap(epilogue.row_bias, epilogue.column_bias);
+    std::swap(epilogue.row_scale, epilogue.column_scale);
+    detail::run_gemm<Config>(
+        detail::make_operands(vb.data(), vb.transposed(), va.data(), va.transposed()), epilogue,
+        on);
   }
 }
 
@@ -153,8 +195,8 @@ requires(float_storage<std::remove_const_t<element_of<A>>>&&
 template <matrix_like A, matrix_like B, matrix_like C>
 requires(byte_integer<std::remove_const_t<element_of<A>>>&&
              signed_byte<std::remove_const_t<element_of<B>>>&&
-                 std::same_as<element_of<C>, std::int32_t>) void gemm(const A& a, const B& b,
-                                                                      C&& c) {
+                 std::same_as<element_of<C>, std::int32_t>) void gemm(const A& a, const B& b, C&& c,
+                                                                      executor_ref on = {}) {
   using TA = std::remove_const_t<element_of<A>>;
   using TB = std::remove_const_t<element_of<B>>;
   const matrix_view<const TA> va = as_view(a);
@@ -163,9 +205,9 @@ requires(byte_integer<std::remove_const_t<element_of<A>>>&&
   detail::check_gemm("halfway::gemm", va, vb, vc);
   if (vc.empty()) return;
   using Config = detail::gemm_config<detail::raw_byte<TA>, std::int8_t, detail::exact_epilogue>;
-  HALFWAY_DISPATCH(GemmKernel<Config>)
-  (detail::make_operands(detail::raw(va.data()), va, detail::raw(vb.data()), vb),
-   detail::exact_epilogue{{vc.data(), vc.row_stride(), vc.col_stride()}});
+  detail::run_gemm<Config>(
+      detail::make_operands(detail::raw(va.data()), va, detail::raw(vb.data()), vb),
+      detail::exact_epilogue{{vc.data(), vc.row_stride(), vc.col_stride()}}, on);
 }
 
 }  // namespace halfway

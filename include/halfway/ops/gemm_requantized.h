@@ -15,9 +15,10 @@
 #include <type_traits>
 
 #include "halfway/core/error.h"
+#include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
 #include "halfway/ops/gemm.h"
-#include "halfway/simd/dispatch.h"
+#include "halfway/ops/gemm_tasks.h"
 #include "halfway/simd/gemm_args.h"
 
 namespace halfway {
@@ -52,7 +53,8 @@ requires(byte_integer<std::remove_const_t<element_of<A>>>&&
          (byte_integer<element_of<C>> ||
           std::same_as<element_of<C>, float>)) void gemm_requantized(const A& a, const B& b, C&& c,
                                                                      const requantize_options&
-                                                                         options = {}) {
+                                                                         options = {},
+                                                                     executor_ref on = {}) {
   using TA = std::remove_const_t<element_of<A>>;
   using TB = std::remove_const_t<element_of<B>>;
   using TC = element_of<C>;
@@ -92,8 +94,9 @@ requires(byte_integer<std::remove_const_t<element_of<A>>>&&
                             options.scale.empty() ? &one : options.scale.data(),
                             options.scale.size() > 1,
                             options.c_zero_point};
-    HALFWAY_DISPATCH(GemmKernel<Config>)
-    (detail::make_operands(detail::raw(va.data()), va, detail::raw(vb.data()), vb), epilogue);
+    detail::run_gemm<Config>(
+        detail::make_operands(detail::raw(va.data()), va, detail::raw(vb.data()), vb), epilogue,
+        on);
   };
   if constexpr (byte_integer<TC>) {
     run(detail::raw(vc.data()));

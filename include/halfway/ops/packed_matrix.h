@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "halfway/core/error.h"
+#include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
 #include "halfway/ops/gemm.h"
+#include "halfway/ops/gemm_tasks.h"
 #include "halfway/simd/dispatch.h"
 #include "halfway/simd/gemm_args.h"
 #include "halfway/simd/gemm_layout.h"
@@ -67,10 +69,11 @@ class packed_matrix {
 
   template <matrix_like A, packable U, matrix_like C>
   requires float_storage<U>
-  friend void gemm(const A& a, const packed_matrix<U>& b, C&& c, const gemm_options& options);
+  friend void gemm(const A& a, const packed_matrix<U>& b, C&& c, const gemm_options& options,
+                   executor_ref on);
   template <matrix_like A, packable U, matrix_like C>
   requires signed_byte<U>
-  friend void gemm(const A& a, const packed_matrix<U>& b, C&& c);
+  friend void gemm(const A& a, const packed_matrix<U>& b, C&& c, executor_ref on);
 
   template <class TA>
   detail::gemm_operands<TA, raw> operands(const TA* a, const auto& va) const {
@@ -98,11 +101,11 @@ class packed_matrix {
 template <class B>
 packed_matrix(const B&) -> packed_matrix<std::remove_const_t<element_of<const B>>>;
 
-/// c = alpha * a * b + beta * c + bias, as the gemm of matrices: the same shapes, numbers and
-/// errors.
+/// As the gemm of matrices: the same shapes, options, numbers and errors.
 template <matrix_like A, packable T, matrix_like C>
 requires float_storage<T>
-void gemm(const A& a, const packed_matrix<T>& b, C&& c, const gemm_options& options = {}) {
+void gemm(const A& a, const packed_matrix<T>& b, C&& c, const gemm_options& options = {},
+          executor_ref on = {}) {
   using TA = std::remove_const_t<element_of<A>>;
   using TC = element_of<C>;
   static_assert(float_storage<TA> && gemm_float_output<TC>,
@@ -110,22 +113,16 @@ void gemm(const A& a, const packed_matrix<T>& b, C&& c, const gemm_options& opti
   const matrix_view<const TA> va = as_view(a);
   const matrix_view<TC> vc = as_view(c);
   detail::check_gemm_shapes("halfway::gemm", va, b, vc);
-  detail::check_bias("halfway::gemm", options.bias.size(), vc.cols());
+  detail::check_options("halfway::gemm", options, vc.rows(), vc.cols());
   if (vc.empty()) return;
   using Config = detail::gemm_config<TA, T, detail::linear_epilogue<TC>, true>;
-  HALFWAY_DISPATCH(GemmKernel<Config>)
-  (b.operands(va.data(), va),
-   detail::linear_epilogue<TC>{{vc.data(), vc.row_stride(), vc.col_stride()},
-                               options.alpha,
-                               options.beta,
-                               options.bias.empty() ? nullptr : options.bias.data(),
-                               false});
+  detail::run_gemm<Config>(b.operands(va.data(), va), detail::make_epilogue(vc, options), on);
 }
 
 /// c = a * b in integers, exact: a unsigned or signed bytes, c int32.
 template <matrix_like A, packable T, matrix_like C>
 requires signed_byte<T>
-void gemm(const A& a, const packed_matrix<T>& b, C&& c) {
+void gemm(const A& a, const packed_matrix<T>& b, C&& c, executor_ref on = {}) {
   using TA = std::remove_const_t<element_of<A>>;
   static_assert(byte_integer<TA> && std::same_as<element_of<C>, std::int32_t>,
                 "a: bytes; c: int32");
@@ -135,9 +132,9 @@ void gemm(const A& a, const packed_matrix<T>& b, C&& c) {
   if (vc.empty()) return;
   using Config =
       detail::gemm_config<detail::raw_byte<TA>, std::int8_t, detail::exact_epilogue, true>;
-  HALFWAY_DISPATCH(GemmKernel<Config>)
-  (b.operands(detail::raw(va.data()), va),
-   detail::exact_epilogue{{vc.data(), vc.row_stride(), vc.col_stride()}});
+  detail::run_gemm<Config>(b.operands(detail::raw(va.data()), va),
+                           detail::exact_epilogue{{vc.data(), vc.row_stride(), vc.col_stride()}},
+                           on);
 }
 
 }  // namespace halfway

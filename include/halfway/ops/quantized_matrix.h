@@ -17,10 +17,11 @@
 #include <vector>
 
 #include "halfway/core/error.h"
+#include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
 #include "halfway/core/scratch.h"
 #include "halfway/ops/gemm.h"
-#include "halfway/simd/dispatch.h"
+#include "halfway/ops/gemm_tasks.h"
 #include "halfway/simd/gemm_args.h"
 #include "halfway/simd/gemm_layout.h"
 #include "halfway/types/int4.h"
@@ -107,7 +108,8 @@ class quantized_matrix {
   }
 
   template <matrix_like A, weight_code U, matrix_like C>
-  friend void gemm(const A& a, const quantized_matrix<U>& b, C&& c, const gemm_options& options);
+  friend void gemm(const A& a, const quantized_matrix<U>& b, C&& c, const gemm_options& options,
+                   executor_ref on);
 
   std::size_t rows_ = 0;
   std::size_t cols_ = 0;
@@ -116,9 +118,9 @@ class quantized_matrix {
   std::vector<float, detail::aligned_allocator<float>> scales_;
 };
 
-/// c = alpha * a * b + beta * c + bias, where b's elements are codes times scales.
+/// As the gemm of matrices, where b's elements are codes times scales.
 ///
-/// Shapes and errors as the gemm of matrices. a: any float format; c: float, half or bfloat16.
+/// Shapes, options and errors as the gemm of matrices. a: any float format; c: float, half or bfloat16.
 ///
 /// Numbers: the codes are exact in FP32. The products of a group are summed in FP32 in the order of
 /// k, the sum is multiplied by the scale and added to those of the groups before in one rounding
@@ -126,7 +128,8 @@ class quantized_matrix {
 /// |error| <= (g + G + 3) u / (1 - (g + G + 3) u) * (|alpha| sum |a||b| + |beta c| + |bias|), plus
 /// c's own rounding.
 template <matrix_like A, weight_code T, matrix_like C>
-void gemm(const A& a, const quantized_matrix<T>& b, C&& c, const gemm_options& options = {}) {
+void gemm(const A& a, const quantized_matrix<T>& b, C&& c, const gemm_options& options = {},
+          executor_ref on = {}) {
   using TA = std::remove_const_t<element_of<A>>;
   using TC = element_of<C>;
   static_assert(float_storage<TA> && gemm_float_output<TC>,
@@ -134,19 +137,24 @@ void gemm(const A& a, const quantized_matrix<T>& b, C&& c, const gemm_options& o
   const matrix_view<const TA> va = as_view(a);
   const matrix_view<TC> vc = as_view(c);
   detail::check_gemm_shapes("halfway::gemm", va, b, vc);
-  detail::check_bias("halfway::gemm", options.bias.size(), vc.cols());
+  detail::check_options("halfway::gemm", options, vc.rows(), vc.cols());
   if (vc.empty()) return;
   using item = typename quantized_matrix<T>::item;
   using Config = detail::gemm_config<TA, item, detail::linear_epilogue<TC>, true>;
-  HALFWAY_DISPATCH(GemmKernel<Config>)
-  (detail::gemm_operands<TA, item>{va.data(), va.row_stride(), va.col_stride(), b.panels_.data(), 0,
-                                   0, va.rows(), b.cols_, b.rows_, nullptr, b.scales_.data(),
-                                   b.group_, &detail::thread_scratch},
-   detail::linear_epilogue<TC>{{vc.data(), vc.row_stride(), vc.col_stride()},
-                               options.alpha,
-                               options.beta,
-                               options.bias.empty() ? nullptr : options.bias.data(),
-                               false});
+  const detail::gemm_operands<TA, item> operands{va.data(),
+                                                 va.row_stride(),
+                                                 va.col_stride(),
+                                                 b.panels_.data(),
+                                                 0,
+                                                 0,
+                                                 va.rows(),
+                                                 b.cols_,
+                                                 b.rows_,
+                                                 nullptr,
+                                                 b.scales_.data(),
+                                                 b.group_,
+                                                 &detail::thread_scratch};
+  detail::run_gemm<Config>(operands, detail::make_epilogue(vc, options), on);
 }
 
 }  // namespace halfway

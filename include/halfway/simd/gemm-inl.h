@@ -158,8 +158,11 @@ struct GemmPlan {
         g.m <= kTileRows ? 1 : HWY_MAX(size_t{1}, hwy::DivCeil(all_units, kChunkUnits));
     chunk_k = hwy::RoundUpTo(hwy::DivCeil(all_units, chunks), Step::kUnits) * 4 / sizeof(A);
 
-    if constexpr (kHasGroups<Step>) {  // whole groups, or parts of one
-      if (g.b_group < chunk_k && chunk_k < g.k) chunk_k = chunk_k / g.b_group * g.b_group;
+    if constexpr (kHasGroups<Step>) {  // whole groups: where one ended would change its bits
+      if (chunk_k < g.k) {
+        chunk_k = g.b_group <= chunk_k ? chunk_k / g.b_group * g.b_group
+                                       : hwy::RoundUpTo(g.k, Step::kUnits);
+      }
     }
 
     one_tile = chunk_k >= g.k;
@@ -265,10 +268,7 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
       const size_t rows = HWY_MIN(plan.block_rows, g.m - i0);
       size_t k0 = 0;
       do {  // once if k is 0: the sums are zero
-        size_t k = HWY_MIN(plan.chunk_k, g.k - k0);
-        if constexpr (kHasGroups<Step>) {
-          if (g.b_group > plan.chunk_k) k = HWY_MIN(k, g.b_group - k0 % g.b_group);
-        }
+        const size_t k = HWY_MIN(plan.chunk_k, g.k - k0);
         const bool is_last = k0 + k == g.k;
         const TA* a_chunk = g.a + i0 * g.a_row_stride + k0 * g.a_col_stride;
         const uint8_t* a = reinterpret_cast<const uint8_t*>(a_chunk);

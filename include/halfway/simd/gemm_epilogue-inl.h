@@ -40,7 +40,9 @@ HWY_INLINE bool SumsInPlace(const detail::requantize_epilogue<TC>&) {
 // Whether sums made in c need no FinishRow.
 template <class TC>
 HWY_INLINE bool IsPlain(const detail::linear_epilogue<TC>& e) {
-  return e.alpha == 1.0f && e.bias == nullptr;
+  return e.alpha == 1.0f && e.row_scale == nullptr && e.column_scale == nullptr &&
+         e.row_bias == nullptr && e.column_bias == nullptr && e.activate == nullptr &&
+         e.health == nullptr;
 }
 HWY_INLINE bool IsPlain(const detail::exact_epilogue&) { return true; }
 template <class TC>
@@ -51,6 +53,41 @@ HWY_INLINE bool IsPlain(const detail::requantize_epilogue<TC>&) {
 // Each FinishRow gets `n` sums of row `i`, columns [j, j + n); `sums` is readable up to a multiple
 // of the lanes. Where the columns of c are apart, the row is made in a buffer and its elements are
 // moved one by one.
+
+// Adds n stored elements to what is known of them.
+template <class TC>
+HWY_INLINE void AddToHealth(const TC* HWY_RESTRICT c, size_t n, gemm_health& health) {
+  const hn::ScalableTag<float> df;
+  const size_t lanes = hn::Lanes(df);
+  auto amax = hn::Set(df, health.amax);
+  for (size_t q = 0; q < n; q += lanes) {
+    const auto v = q + lanes <= n ? LoadF32(df, c + q) : LoadNF32(df, c + q, n - q);
+    const auto finite = hn::IsFinite(v);
+    amax = hn::Max(amax, hn::IfThenElseZero(finite, hn::Abs(v)));
+    health.non_finite += hn::CountTrue(df, hn::Not(finite));
+  }
+  health.amax = hn::ReduceMax(df, amax);
+}
+
+// Row i of c from column j on, in f32, before the activation. `c` is c's own row or a copy of it.
+template <class TC, class DF = hn::ScalableTag<float>>
+HWY_INLINE hn::VFromD<DF> FinishVector(const detail::linear_epilogue<TC>& e, float alpha, size_t i,
+                                       size_t j, size_t here, const float* sums, const TC* c) {
+  const DF df;
+  const auto load = [&](const float* p) HWY_ATTR {
+    return here == hn::Lanes(df) ? hn::LoadU(df, p) : hn::LoadN(df, p, here);
+  };
+  auto v = hn::Mul(hn::Set(df, alpha), hn::LoadU(df, sums));
+  if (e.column_scale != nullptr) v = hn::Mul(v, load(e.column_scale + j));
+  // beta = 0 means that c is not read: what it holds, NaN included, does not matter.
+  if (e.beta != 0.0f) {
+    const auto old = here == hn::Lanes(df) ? LoadF32(df, c) : LoadNF32(df, c, here);
+    v = hn::MulAdd(hn::Set(df, e.beta), old, v);
+  }
+  if (e.row_bias != nullptr) v = hn::Add(v, hn::Set(df, e.row_bias[i]));
+  if (e.column_bias != nullptr) v = hn::Add(v, load(e.column_bias + j));
+  return v;
+}
 
 template <class TC>
 HWY_INLINE void FinishRow(const detail::linear_epilogue<TC>& e, size_t i, size_t j, size_t n,
@@ -64,30 +101,33 @@ HWY_INLINE void FinishRow(const detail::linear_epilogue<TC>& e, size_t i, size_t
   if (apart && e.beta != 0.0f) {
     for (size_t q = 0; q < n; ++q) hwy::CopyBytes<sizeof(TC)>(c + q * e.out.col_stride, buffer + q);
   }
-
-  const auto alpha = hn::Set(df, e.alpha);
-  const auto beta = hn::Set(df, e.beta);
-  const auto row_bias = hn::Set(df, e.bias != nullptr && e.bias_per_row ? e.bias[i] : 0.0f);
-  for (size_t q = 0; q < n; q += lanes) {
-    const size_t here = HWY_MIN(lanes, n - q);
-    auto v = hn::Mul(alpha, hn::LoadU(df, sums + q));
-    // beta = 0 means that c is not read: what it holds, NaN included, does not matter.
-    if (e.beta != 0.0f) {
-      const auto old = here == lanes ? LoadF32(df, to + q) : LoadNF32(df, to + q, here);
-      v = hn::MulAdd(beta, old, v);
-    }
-    if (e.bias != nullptr) {
-      const auto bias = e.bias_per_row  ? row_bias
-                        : here == lanes ? hn::LoadU(df, e.bias + j + q)
-                                        : hn::LoadN(df, e.bias + j + q, here);
-      v = hn::Add(v, bias);
-    }
+  const auto store = [&](hn::VFromD<decltype(df)> v, size_t q, size_t here) HWY_ATTR {
     if (here == lanes) {
       StoreF32(v, df, to + q);
     } else {
       StoreNF32(v, df, to + q, here);
     }
+  };
+
+  const float alpha = e.row_scale == nullptr ? e.alpha : e.alpha * e.row_scale[i];
+  if (e.activate == nullptr) {
+    for (size_t q = 0; q < n; q += lanes) {
+      const size_t here = HWY_MIN(lanes, n - q);
+      store(FinishVector(e, alpha, i, j + q, here, sums + q, to + q), q, here);
+    }
+  } else {
+    HWY_ALIGN float row[detail::most_columns_at_once + HWY_MAX_BYTES / sizeof(float)];
+    for (size_t q = 0; q < n; q += lanes) {
+      const size_t here = HWY_MIN(lanes, n - q);
+      hn::StoreU(FinishVector(e, alpha, i, j + q, here, sums + q, to + q), df, row + q);
+    }
+    e.activate(row, row, n);
+    for (size_t q = 0; q < n; q += lanes) {
+      store(hn::LoadU(df, row + q), q, HWY_MIN(lanes, n - q));
+    }
   }
+
+  if (e.health != nullptr) AddToHealth(to, n, *e.health);
   if (apart) {
     for (size_t q = 0; q < n; ++q) hwy::CopyBytes<sizeof(TC)>(buffer + q, c + q * e.out.col_stride);
   }
