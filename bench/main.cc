@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   using namespace halfway_bench;
   register_gemm();
+  register_decode();
   register_eigen_gemm();
   register_rows();
   register_casts();

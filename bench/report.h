@@ -79,12 +79,14 @@ double time_calls(benchmark::State& state, Run&& run) {
   return all.count() / static_cast<double>(state.iterations());
 }
 
-// Times `run`, which does `operations` multiplies and adds: GFLOP/s against the ceiling of `u`.
+// Times `run`, which does `operations` multiplies and adds: GFLOP/s against the ceiling of `u` on so
+// many threads.
 template <class Run>
-void report_products(benchmark::State& state, double operations, unit u, Run&& run) {
+void report_products(benchmark::State& state, double operations, unit u, Run&& run,
+                     double threads = 1.0) {
   const double rate = operations / time_calls(state, run) / 1e9;
   state.counters["GFLOP/s"] = rate;
-  state.counters["of_ceiling"] = rate / multiply_ceiling(u);
+  state.counters["of_ceiling"] = rate / (threads * multiply_ceiling(u));
 }
 
 // Times `run`, which reads and writes `bytes` bytes once: GB/s against `ceiling`, what a copy (or,
@@ -97,6 +99,7 @@ void report_bytes(benchmark::State& state, std::size_t bytes, double ceiling, Ru
 }
 
 void register_gemm();
+void register_decode();
 void register_eigen_gemm();
 void register_rows();
 void register_casts();

@@ -36,6 +36,7 @@
 #include "halfway/precision/promote.h"              // IWYU pragma: export
 #include "halfway/quantization/affine.h"            // IWYU pragma: export
 #include "halfway/quantization/affine_params.h"     // IWYU pragma: export
+#include "halfway/quantization/groups.h"             // IWYU pragma: export
 #include "halfway/quantization/min_max_observer.h"  // IWYU pragma: export
 #include "halfway/training/loss_scaler.h"           // IWYU pragma: export
 #include "halfway/training/optimizer.h"             // IWYU pragma: export

@@ -36,10 +36,9 @@ using GemmVF = hn::VFromD<GemmDF>;
 using GemmVI = hn::VFromD<GemmDI>;
 using GemmVU = hn::VFromD<GemmDU>;
 
-// Float A and a panel of any float format, widened in registers; fused multiply-add where the
-// target has it.
+// Float A; fused multiply-add where the target has it.
 template <class TPanel>
-struct GemmStepF32 {
+struct GemmStepOfFloats {
   using A = float;
   using Panel = TPanel;
   using Acc = float;
@@ -47,6 +46,17 @@ struct GemmStepF32 {
   static constexpr size_t kDepth = detail::panel_depth<TPanel>;
   static constexpr size_t kUnits = kDepth;
   using VB = GemmVF;
+
+  static HWY_INLINE GemmVF MultiplyAdd(GemmVU a, VB b, GemmVF acc) {
+    return hn::MulAdd(hn::BitCast(GemmDF(), a), b, acc);
+  }
+};
+
+// A panel of any float format, widened in registers.
+template <class TPanel>
+struct GemmStepF32 : GemmStepOfFloats<TPanel> {
+  using VB = GemmVF;
+  static constexpr size_t kDepth = detail::panel_depth<TPanel>;
 
   // Vector v of the unit: the lanes' elements at p[(v * lanes + lane) * kDepth + unit].
   static HWY_INLINE VB LoadB(const TPanel* HWY_RESTRICT p, size_t v, size_t unit) {
@@ -63,40 +73,18 @@ struct GemmStepF32 {
           df, unit == 0 ? hn::ShiftLeft<16>(pair) : hn::And(pair, hn::Set(du, 0xFFFF0000u)));
     }
   }
-  static HWY_INLINE GemmVF MultiplyAdd(GemmVU a, VB b, GemmVF acc) {
-    return hn::MulAdd(hn::BitCast(GemmDF(), a), b, acc);
-  }
 };
 
 // Float A and codes of 8 bits, whose scale multiplies the sum of each group.
-struct GemmStepInt8 {
-  using A = float;
-  using Panel = detail::int8_code;
-  using Acc = float;
-  using DAcc = GemmDF;
-  static constexpr size_t kDepth = detail::panel_depth<Panel>;
-  static constexpr size_t kUnits = kDepth;
-  using VB = GemmVF;
-
+struct GemmStepInt8Codes : GemmStepOfFloats<detail::int8_code> {
   static HWY_INLINE VB LoadB(const Panel* HWY_RESTRICT p, size_t v, size_t /*unit*/) {
     const GemmDF df;
     return LoadF32(df, reinterpret_cast<const int8_t*>(p) + v * hn::Lanes(df));
   }
-  static HWY_INLINE GemmVF MultiplyAdd(GemmVU a, VB b, GemmVF acc) {
-    return hn::MulAdd(hn::BitCast(GemmDF(), a), b, acc);
-  }
 };
 
 // The same of 4 bits, eight of one column in a lane.
-struct GemmStepInt4 {
-  using A = float;
-  using Panel = detail::int4_pair;
-  using Acc = float;
-  using DAcc = GemmDF;
-  static constexpr size_t kDepth = detail::panel_depth<Panel>;
-  static constexpr size_t kUnits = kDepth;
-  using VB = GemmVF;
-
+struct GemmStepInt4Codes : GemmStepOfFloats<detail::int4_pair> {
   static HWY_INLINE GemmVI LoadLane(const Panel* HWY_RESTRICT p, size_t v) {
     const GemmDI di;
     return hn::LoadU(di, reinterpret_cast<const int32_t*>(p) + v * hn::Lanes(di));
@@ -117,13 +105,10 @@ struct GemmStepInt4 {
   static HWY_INLINE VB LoadB(const Panel* HWY_RESTRICT p, size_t v, size_t unit) {
     return FromLane(LoadLane(p, v), unit);
   }
-  static HWY_INLINE GemmVF MultiplyAdd(GemmVU a, VB b, GemmVF acc) {
-    return hn::MulAdd(hn::BitCast(GemmDF(), a), b, acc);
-  }
 };
 template <class Step>
 inline constexpr bool kHasGroups =
-    std::is_same_v<Step, GemmStepInt8> || std::is_same_v<Step, GemmStepInt4>;
+    std::is_same_v<Step, GemmStepInt8Codes> || std::is_same_v<Step, GemmStepInt4Codes>;
 
 // Pairs of bfloat16 summed into f32 by the native dot product instruction, which flushes subnormals
 // and rounds in its own way. Targets without it widen to f32.
@@ -207,9 +192,9 @@ constexpr auto ChooseGemmStep() {
   if constexpr (sizeof(TA) == 1 && std::is_same_v<TB, int8_t>) {
     return GemmStepI8();
   } else if constexpr (std::is_same_v<TB, detail::int8_code>) {
-    return GemmStepInt8();
+    return GemmStepInt8Codes();
   } else if constexpr (std::is_same_v<TB, detail::int4_pair>) {
-    return GemmStepInt4();
+    return GemmStepInt4Codes();
 #if HWY_NATIVE_DOT_BF16
   } else if constexpr (std::is_same_v<TA, bfloat16> && std::is_same_v<TB, bfloat16>) {
     return GemmStepBF16();
