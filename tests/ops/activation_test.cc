@@ -18,6 +18,7 @@
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/float8.h"
 #include "halfway/types/half.h"
+#include "support/executors.h"
 #include "support/expect_error.h"
 #include "support/for_each_target.h"
 #include "support/numerics.h"
@@ -390,6 +391,29 @@ TEST(Activation, SpecialValues) {
       EXPECT_EQ(std::isnan(dx[1]), k != 0);
     }
   });
+}
+
+TEST(Activation, GivesTheSameBitsOnAnyExecutor) {
+  std::vector<float> x(100001), y(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 977) * 0.02f - 9.0f;
+  halfway::testing::expect_same_bits_on_any_executor([&](halfway::executor_ref on) {
+    halfway::gelu(x, y, on);
+    return std::as_bytes(std::span(y));
+  });
+}
+
+// Large results are written past the caches, from the first aligned element on.
+TEST(Activation, ManyElementsAreAsFew) {
+  std::vector<float> x((std::size_t{17} << 20) / sizeof(float)), y(x.size()), few(1000);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 977) * 0.02f - 9.0f;
+  halfway::silu(x, y);
+  for (std::size_t i = 0; i < x.size(); i += few.size()) {
+    const std::size_t n = std::min(few.size(), x.size() - i);
+    halfway::silu(std::span(x).subspan(i, n), std::span(few).first(n));
+    ASSERT_TRUE(std::equal(few.begin(), few.begin() + static_cast<std::ptrdiff_t>(n),
+                           y.begin() + static_cast<std::ptrdiff_t>(i)))
+        << i;
+  }
 }
 
 TEST(Activation, RefusesBadInput) {

@@ -24,6 +24,7 @@
 #include "halfway/core/matrix.h"
 #include "halfway/types/cast.h"
 #include "halfway/types/dtype.h"
+#include "support/executors.h"
 #include "support/expect_error.h"
 #include "support/for_each_target.h"
 
@@ -474,6 +475,21 @@ TEST(Convert, MatricesOfAnyStrides) {
   expect_all(view(values.data(), rows, cols, 2 * cols, 2), m.view());
   halfway::convert_saturating(m, wide.view().block(0, 0, rows, cols));
   EXPECT_EQ(wide(4, 299).bits(), m(4, 299).bits());
+}
+
+TEST(Convert, GivesTheSameBitsOnAnyExecutor) {
+  halfway::matrix<float> x(401, 501);
+  halfway::matrix<halfway::half> y(401, 501), t(501, 401);
+  for (std::size_t k = 0; k < x.size(); ++k) x.elements()[k] = static_cast<float>(k % 4099) * 0.1f;
+  using halfway::testing::expect_same_bits_on_any_executor;
+  expect_same_bits_on_any_executor([&](halfway::executor_ref on) {
+    halfway::convert(x.elements(), y.elements(), on);
+    return std::as_bytes(y.elements());
+  });
+  expect_same_bits_on_any_executor([&](halfway::executor_ref on) {
+    halfway::convert(x, t.view().transposed(), on);
+    return std::as_bytes(t.elements());
+  });
 }
 
 TEST(Convert, BadInputNamesArgumentsAndValues) {

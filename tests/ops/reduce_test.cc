@@ -15,6 +15,7 @@
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/float8.h"
 #include "halfway/types/half.h"
+#include "support/executors.h"
 #include "support/expect_error.h"
 #include "support/for_each_target.h"
 #include "support/numerics.h"
@@ -319,6 +320,16 @@ TYPED_TEST(Reduce, GivesTheSameBitsOnEveryTarget) {
     std::vector<float> out(33);
     halfway::column_sums(x.view(), out);
     append_bits(bits, std::span<const float>(out));
+  });
+}
+
+TEST(Reduce, ColumnSumsHaveTheSameBitsOnAnyExecutor) {
+  halfway::matrix<half> x(300, 700);
+  for (std::size_t k = 0; k < x.size(); ++k) x.elements()[k] = half(static_cast<float>(k % 997));
+  std::vector<float> out(700);
+  halfway::testing::expect_same_bits_on_any_executor([&](halfway::executor_ref on) {
+    halfway::column_sums(x, out, on);
+    return std::as_bytes(std::span(out));
   });
 }
 

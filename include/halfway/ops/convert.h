@@ -23,8 +23,10 @@
 #include <type_traits>
 
 #include "halfway/core/error.h"
+#include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
 #include "halfway/core/runs.h"
+#include "halfway/ops/row_arguments.h"
 #include "halfway/simd/dispatch.h"
 #include "halfway/simd/storage.h"
 #include "halfway/types/bfloat16.h"
@@ -124,7 +126,7 @@ inline constexpr bool same_values = std::same_as<From, To> ||
                                          std::numeric_limits<To>::digits);
 
 template <overflow Overflow, class From, class To>
-void convert_unchecked(const From* from, To* to, std::size_t n) {
+void convert_unchecked(const From* from, To* to, std::size_t n, bool stream) {
   constexpr bool clips_infinity = std::same_as<From, To> && Overflow == overflow::saturate &&
                                   std::numeric_limits<To>::has_infinity && is_minifloat_v<To>;
   if constexpr (same_values<From, To> && !clips_infinity) {
@@ -134,7 +136,7 @@ void convert_unchecked(const From* from, To* to, std::size_t n) {
     if constexpr (std::same_as<From, float> || std::same_as<To, float> ||
                   (has_direct_kernel<From> && has_direct_kernel<To>)) {
       using Config = convert_config<From, To, effective_overflow<To, Overflow>()>;
-      HALFWAY_DISPATCH(ConvertKernel<Config>)(from, to, n);
+      HALFWAY_DISPATCH(ConvertKernel<Config>)(from, to, n, stream);
     } else {
       constexpr std::size_t block = 1024;
       float wide[block];
@@ -142,8 +144,8 @@ void convert_unchecked(const From* from, To* to, std::size_t n) {
       using Narrow = convert_config<float, To, effective_overflow<To, Overflow>()>;
       for (std::size_t i = 0; i < n; i += block) {
         const std::size_t here = std::min(block, n - i);
-        HALFWAY_DISPATCH(ConvertKernel<Widen>)(from + i, wide, here);
-        HALFWAY_DISPATCH(ConvertKernel<Narrow>)(wide, to + i, here);
+        HALFWAY_DISPATCH(ConvertKernel<Widen>)(from + i, wide, here, false);
+        HALFWAY_DISPATCH(ConvertKernel<Narrow>)(wide, to + i, here, false);
       }
     }
   } else {
@@ -153,7 +155,7 @@ void convert_unchecked(const From* from, To* to, std::size_t n) {
 
 template <overflow Overflow, class From, class To>
 void convert_ranges(std::string_view where, const From* from, std::size_t from_size, To* to,
-                    std::size_t to_size) {
+                    std::size_t to_size, executor_ref on) {
   check_equal(where, "x.size()", from_size, "y.size()", to_size);
   check_not_null(where, "x", from, from_size);
   check_not_null(where, "y", to, to_size);
@@ -162,23 +164,44 @@ void convert_ranges(std::string_view where, const From* from, std::size_t from_s
   check_no_overlap(
       where, "x", "y",
       !in_place && ranges_overlap(from, from_size * sizeof(From), to, to_size * sizeof(To)));
-  convert_unchecked<Overflow>(from, to, from_size);
+  const bool stream = streams(to_size * sizeof(To), from, to);
+  for_each_part(
+      on, from_size, sizeof(From) + sizeof(To),
+      [&](std::size_t begin, std::size_t count) {
+        convert_unchecked<Overflow>(from + begin, to + begin, count, stream);
+      },
+      elements_per_line);
+}
+
+template <class T>
+matrix_view<T> rows_from(matrix_view<T> m, std::size_t begin, std::size_t count) {
+  return {m.row(begin), count, m.cols(), m.row_stride(), m.col_stride()};
 }
 
 template <overflow Overflow, class From, class To>
-void convert_matrices(std::string_view where, matrix_view<const From> x, matrix_view<To> y) {
+void convert_matrices(std::string_view where, matrix_view<const From> x, matrix_view<To> y,
+                      executor_ref on) {
   check_equal(where, "x.rows()", x.rows(), "y.rows()", y.rows());
   check_equal(where, "x.cols()", x.cols(), "y.cols()", y.cols());
   check_no_overlap(where, "x", "y", !same_places(x, y) && overlap(x, y));
-  for_each_run(x, y, [](const From* from, To* to, std::size_t n) {
-    convert_unchecked<Overflow>(from, to, n);
-  });
+  const bool stream = streams(y.size() * sizeof(To), x.data(), y.data());
+  if (y.col_stride() != 1) {  // so that a part is of whole columns
+    x = x.transposed();
+    y = y.transposed();
+  }
+  for_each_part(on, y.rows(), y.cols() * (sizeof(From) + sizeof(To)),
+                [&](std::size_t begin, std::size_t count) {
+                  for_each_run(rows_from(x, begin, count), rows_from(y, begin, count),
+                               [&](const From* from, To* to, std::size_t n) {
+                                 convert_unchecked<Overflow>(from, to, n, stream);
+                               });
+                });
 }
 
 template <overflow Overflow, class X, class Y>
-void convert_matrix_like(std::string_view where, const X& x, Y& y) {
+void convert_matrix_like(std::string_view where, const X& x, Y& y, executor_ref on) {
   using From = std::remove_const_t<element_of<const X>>;
-  convert_matrices<Overflow, From>(where, matrix_view<const From>(as_view(x)), as_view(y));
+  convert_matrices<Overflow, From>(where, matrix_view<const From>(as_view(x)), as_view(y), on);
 }
 
 }  // namespace detail
@@ -198,33 +221,33 @@ void convert_matrix_like(std::string_view where, const X& x, Y& y) {
 /// y may be x's own memory where elements have the same size. Errors: sizes that differ, null with
 /// a size, any other overlap.
 template <detail::convertible_range X, detail::convertible_output Y>
-void convert(const X& x, Y&& y) {
+void convert(const X& x, Y&& y, executor_ref on = {}) {
   detail::convert_ranges<overflow::ieee>("halfway::convert", std::ranges::data(x),
                                          std::ranges::size(x), std::ranges::data(y),
-                                         std::ranges::size(y));
+                                         std::ranges::size(y), on);
 }
 
 /// The same, but past the largest finite value, and for infinities, that value with the sign (as
 /// saturate_cast, for which float and double as a target keep infinity).
 template <detail::convertible_range X, detail::convertible_output Y>
-void convert_saturating(const X& x, Y&& y) {
+void convert_saturating(const X& x, Y&& y, executor_ref on = {}) {
   detail::convert_ranges<overflow::saturate>("halfway::convert_saturating", std::ranges::data(x),
                                              std::ranges::size(x), std::ranges::data(y),
-                                             std::ranges::size(y));
+                                             std::ranges::size(y), on);
 }
 
 /// y(i, j) = x(i, j) for matrices of one shape and any strides; as fast where both are row-major or
 /// both column-major.
 template <detail::convertible_matrix X, detail::convertible_output_matrix Y>
 requires detail::not_both_ranges<X, Y>
-void convert(const X& x, Y&& y) {
-  detail::convert_matrix_like<overflow::ieee>("halfway::convert", x, y);
+void convert(const X& x, Y&& y, executor_ref on = {}) {
+  detail::convert_matrix_like<overflow::ieee>("halfway::convert", x, y, on);
 }
 
 template <detail::convertible_matrix X, detail::convertible_output_matrix Y>
 requires detail::not_both_ranges<X, Y>
-void convert_saturating(const X& x, Y&& y) {
-  detail::convert_matrix_like<overflow::saturate>("halfway::convert_saturating", x, y);
+void convert_saturating(const X& x, Y&& y, executor_ref on = {}) {
+  detail::convert_matrix_like<overflow::saturate>("halfway::convert_saturating", x, y, on);
 }
 
 }  // namespace halfway

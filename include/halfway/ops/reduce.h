@@ -21,6 +21,7 @@
 #include <string_view>
 
 #include "halfway/core/error.h"
+#include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
 #include "halfway/ops/row_arguments.h"
 #include "halfway/simd/dispatch.h"
@@ -113,7 +114,7 @@ mean_and_variance mean_variance(const X& x) {
 /// |x|. Errors: out.size() other than x.cols(), columns that don't lie side by side, null with a
 /// size, memory that x and out share.
 template <float_storage_matrix X>
-void column_sums(const X& x, std::span<float> out) {
+void column_sums(const X& x, std::span<float> out, executor_ref on = {}) {
   constexpr std::string_view where = "halfway::column_sums";
   using T = std::remove_const_t<element_of<const X>>;
   const matrix_view<const T> v = as_view(x);
@@ -121,7 +122,13 @@ void column_sums(const X& x, std::span<float> out) {
   detail::check_not_null(where, "out", out.data(), out.size());
   detail::check_row_major(where, "x", v);
   detail::check_apart(where, "out", out, "x", v);
-  HALFWAY_DISPATCH(ColumnSumsKernel<T>)(v.data(), v.rows(), v.cols(), v.row_stride(), out.data());
+  const auto kernel = HALFWAY_DISPATCH(ColumnSumsKernel<T>);
+  detail::for_each_part(
+      on, v.cols(), v.rows() * sizeof(T),
+      [&](std::size_t begin, std::size_t count) {
+        kernel(v.data() + begin, v.rows(), count, v.row_stride(), out.data() + begin);
+      },
+      detail::elements_per_line);
 }
 
 }  // namespace halfway

@@ -4,6 +4,7 @@
 #ifndef HALFWAY_OPS_ROW_ARGUMENTS_H_
 #define HALFWAY_OPS_ROW_ARGUMENTS_H_
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <ranges>
@@ -12,6 +13,7 @@
 #include <type_traits>
 
 #include "halfway/core/error.h"
+#include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
 #include "halfway/simd/row_args.h"
 #include "halfway/types/dtype.h"
@@ -153,6 +155,34 @@ void check_apart(std::string_view where, std::string_view v_name, std::span<T> v
 template <class T>
 row_block<T> rows_of(matrix_view<T> m) {
   return {m.data(), m.row_stride()};
+}
+
+// How many of `n` pieces of work, each of which moves `bytes` bytes, a task takes on: four tasks a
+// thread, so that threads of unequal speed end together, but none that is shorter than its start.
+inline std::size_t pieces_per_task(executor_ref on, std::size_t n, std::size_t bytes) {
+  constexpr std::size_t least_bytes = std::size_t{64} << 10;
+  const std::size_t threads = on.threads();
+  if (threads == 1) return n;
+  const std::size_t share = (n + 4 * threads - 1) / (4 * threads);
+  return std::max(share, least_bytes / (bytes + 1) + 1);
+}
+
+// Parts of element-wise operations begin at multiples of this, so that no two write to one cache
+// line.
+inline constexpr std::size_t elements_per_line = 64;
+
+// Calls f(begin, count) for parts of [0, n) that are as many as `on` runs well; `bytes` are what
+// each of the n moves. Parts begin at multiples of `unit`.
+template <class F>
+void for_each_part(executor_ref on, std::size_t n, std::size_t bytes, const F& f,
+                   std::size_t unit = 1) {
+  const std::size_t pieces = pieces_per_task(on, n, bytes);
+  if (pieces >= n) return f(std::size_t{0}, n);
+  const std::size_t each = (pieces + unit - 1) / unit * unit;
+  on.run((n + each - 1) / each, [&](std::size_t task) {
+    const std::size_t begin = task * each;
+    f(begin, std::min(each, n - begin));
+  });
 }
 
 }  // namespace detail

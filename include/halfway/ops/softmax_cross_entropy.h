@@ -8,13 +8,16 @@
 #ifndef HALFWAY_OPS_SOFTMAX_CROSS_ENTROPY_H_
 #define HALFWAY_OPS_SOFTMAX_CROSS_ENTROPY_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "halfway/core/error.h"
+#include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
 #include "halfway/core/scratch.h"
 #include "halfway/ops/row_arguments.h"
@@ -42,6 +45,36 @@ void check_labels(std::string_view where, matrix_view<const T> logits,
   }
 }
 
+// The sum of the rows' losses: blocks of rows are added up, then the blocks, so that the result
+// does not depend on what runs them.
+template <class Config>
+double sum_of_losses(row_block<const typename Config::X> logits,
+                     std::span<const std::int32_t> labels, row_block<typename Config::Y> dlogits,
+                     std::size_t cols, float factor, executor_ref on) {
+  constexpr std::size_t block = 64;
+  const std::size_t blocks = (labels.size() + block - 1) / block;
+  const auto kernel = HALFWAY_DISPATCH(CrossEntropyKernel<Config>);
+  std::vector<double> losses(blocks);
+  for_each_part(on, blocks, block * cols * sizeof(typename Config::X),
+                [&](std::size_t begin, std::size_t count) {
+                  float* scratch = nullptr;
+                  if (dlogits.data != nullptr) {
+                    scratch = static_cast<float*>(thread_scratch(cols * sizeof(float)));
+                  }
+                  for (std::size_t b = begin; b < begin + count; ++b) {
+                    const std::size_t row = b * block;
+                    const std::size_t rows = std::min(block, labels.size() - row);
+                    row_block<typename Config::Y> out = dlogits;
+                    if (out.data != nullptr) out.data = dlogits.row(row);
+                    losses[b] = kernel({logits.row(row), logits.stride}, labels.data() + row, out,
+                                       rows, cols, factor, scratch);
+                  }
+                });
+  double sum = 0.0;
+  for (const double loss : losses) sum += loss;
+  return sum;
+}
+
 }  // namespace detail
 
 /// Returns the mean over the rows of log(sum over j of e^logits(i, j)) - logits(i, labels[i]), and
@@ -63,7 +96,7 @@ void check_labels(std::string_view where, matrix_view<const T> logits,
 /// memory that is shared otherwise.
 template <float_storage_matrix X, float_storage_output_matrix DX>
 float softmax_cross_entropy(const X& logits, std::span<const std::int32_t> labels, DX&& dlogits,
-                            float scale = 1.0f) {
+                            float scale = 1.0f, executor_ref on = {}) {
   constexpr std::string_view where = "halfway::softmax_cross_entropy";
   using TX = std::remove_const_t<element_of<const X>>;
   using TD = element_of<DX>;
@@ -76,23 +109,22 @@ float softmax_cross_entropy(const X& logits, std::span<const std::int32_t> label
   detail::check_apart(where, "labels", labels, "dlogits", vd);
   using Config = detail::pair_config<TX, TD>;
   const double rows = static_cast<double>(vx.rows());
-  float* scratch = static_cast<float*>(detail::thread_scratch(vx.cols() * sizeof(float)));
-  const double losses = HALFWAY_DISPATCH(CrossEntropyKernel<Config>)(
-      detail::rows_of(vx), labels.data(), detail::rows_of(vd), vx.rows(), vx.cols(),
-      static_cast<float>(scale / rows), scratch);
+  const double losses =
+      detail::sum_of_losses<Config>(detail::rows_of(vx), labels, detail::rows_of(vd), vx.cols(),
+                                    static_cast<float>(scale / rows), on);
   return static_cast<float>(losses / rows);
 }
 
 /// The loss alone.
 template <float_storage_matrix X>
-float softmax_cross_entropy(const X& logits, std::span<const std::int32_t> labels) {
+float softmax_cross_entropy(const X& logits, std::span<const std::int32_t> labels,
+                            executor_ref on = {}) {
   using TX = std::remove_const_t<element_of<const X>>;
   const matrix_view<const TX> vx = as_view(logits);
   detail::check_labels("halfway::softmax_cross_entropy", vx, labels);
   using Config = detail::pair_config<TX, float>;
-  const double losses = HALFWAY_DISPATCH(CrossEntropyKernel<Config>)(
-      detail::rows_of(vx), labels.data(), detail::row_block<float>{nullptr, 0}, vx.rows(),
-      vx.cols(), 1.0f, nullptr);
+  const double losses = detail::sum_of_losses<Config>(
+      detail::rows_of(vx), labels, detail::row_block<float>{nullptr, 0}, vx.cols(), 1.0f, on);
   return static_cast<float>(losses / static_cast<double>(vx.rows()));
 }
 

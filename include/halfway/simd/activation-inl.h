@@ -15,6 +15,7 @@
 #include "halfway/simd/elementwise-inl.h"
 #include "halfway/simd/gelu-inl.h"
 #include "halfway/simd/math-inl.h"
+#include "halfway/simd/row_args.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -30,6 +31,8 @@ struct ReluOp {
 };
 
 struct TanhOp {
+  static constexpr bool kLong = true;
+
   template <class DF, class V>
   HWY_INLINE V operator()(DF df, V x) const {
     return Tanh(df, x);
@@ -37,57 +40,38 @@ struct TanhOp {
 };
 
 struct SigmoidOp {
+  static constexpr bool kLong = true;
+
   template <class DF, class V>
   HWY_INLINE V operator()(DF df, V x) const {
     return Sigmoid(df, x);
   }
 };
 
-struct SiluOp {
-  template <class DF, class V>
-  HWY_INLINE V operator()(DF df, V x) const {
-    return Silu(df, x);
-  }
-};
-
-struct GeluOp {
-  template <class DF, class V>
-  HWY_INLINE V operator()(DF df, V x) const {
-    return Gelu(df, x);
-  }
-};
-
-struct GeluTanhOp {
-  template <class DF, class V>
-  HWY_INLINE V operator()(DF df, V x) const {
-    return GeluTanh(df, x);
-  }
-};
-
-// y[i] = op(x[i])
+// y[i] = op(x[i]).
 template <class Config>
 void ReluKernel(const typename Config::X* x, typename Config::Y* y, size_t n) {
-  MapElements(ReluOp(), x, y, n);
+  MapElements(ReluOp(), x, y, n, detail::streams(n * sizeof(*y), x, y));
 }
 template <class Config>
 void TanhKernel(const typename Config::X* x, typename Config::Y* y, size_t n) {
-  MapElements(TanhOp(), x, y, n);
+  MapElements(TanhOp(), x, y, n, detail::streams(n * sizeof(*y), x, y));
 }
 template <class Config>
 void SigmoidKernel(const typename Config::X* x, typename Config::Y* y, size_t n) {
-  MapElements(SigmoidOp(), x, y, n);
+  MapElements(SigmoidOp(), x, y, n, detail::streams(n * sizeof(*y), x, y));
 }
 template <class Config>
 void SiluKernel(const typename Config::X* x, typename Config::Y* y, size_t n) {
-  MapElements(SiluOp(), x, y, n);
+  MapElements(SiluOp<typename Config::Y>(), x, y, n, detail::streams(n * sizeof(*y), x, y));
 }
 template <class Config>
 void GeluTanhKernel(const typename Config::X* x, typename Config::Y* y, size_t n) {
-  MapElements(GeluTanhOp(), x, y, n);
+  MapElements(GeluTanhOp<typename Config::Y>(), x, y, n, detail::streams(n * sizeof(*y), x, y));
 }
 template <class Config>
 void GeluKernel(const typename Config::X* x, typename Config::Y* y, size_t n) {
-  MapElements(GeluOp(), x, y, n);
+  MapElements(GeluOp<typename Config::Y>(), x, y, n, detail::streams(n * sizeof(*y), x, y));
 }
 
 }  // namespace HWY_NAMESPACE

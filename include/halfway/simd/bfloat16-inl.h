@@ -8,8 +8,8 @@
 // Encoding makes a NaN quiet, decoding leaves it as it is.
 //
 // x86's bf16 conversion instructions treat subnormals as zero whatever the control register says.
-// They are used where no lane is subnormal, which integer arithmetic on the pattern decides; the
-// rest is integer arithmetic, as on all other targets.
+// They are used where no lane is subnormal: none is if no result is zero, and otherwise integer
+// arithmetic on the patterns decides. The rest is integer arithmetic, as on all other targets.
 
 #if defined(HALFWAY_SIMD_BFLOAT16_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_BFLOAT16_INL_H_
@@ -51,6 +51,10 @@ template <class DU>
 HWY_INLINE bool NoneSubnormal(DU du, hn::VFromD<DU> key) {
   return hn::AllFalse(du, hn::Eq(hn::And(key, hn::Set(du, 0xFF000000u)), hn::Zero(du)));
 }
+template <class DU16>
+HWY_INLINE bool NoneZero(DU16 du16, hn::VFromD<DU16> codes) {
+  return hn::AllTrue(du16, hn::TestBit(codes, hn::Set(du16, uint16_t{0x7FFF})));  // any of the bits
+}
 
 #endif  // HALFWAY_SIMD_NATIVE_BF16_CONVERSION
 
@@ -80,9 +84,8 @@ HWY_INLINE hn::VFromD<hn::Rebind<uint16_t, DF>> EncodeBF16(DF df, hn::VFromD<DF>
 #if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
   const hn::Rebind<hwy::bfloat16_t, DF> dbf16;
   const hn::RebindToUnsigned<DF> du;
-  if (HWY_LIKELY(NoneSubnormal(du, SubnormalKey(df, v)))) {
-    return hn::BitCast(du16, hn::DemoteTo(dbf16, v));
-  }
+  const auto code = hn::BitCast(du16, hn::DemoteTo(dbf16, v));
+  if (HWY_LIKELY(NoneZero(du16, code)) || NoneSubnormal(du, SubnormalKey(df, v))) return code;
 #endif
   return hn::TruncateTo(du16, hn::ShiftRight<16>(RoundToBF16(df, v)));
 }
@@ -99,9 +102,10 @@ HWY_INLINE hn::VFromD<hn::Repartition<uint16_t, DF>> EncodeBF16x2(DF df, hn::VFr
 #if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
   const hn::Repartition<hwy::bfloat16_t, DF> dbf16;
   const hn::RebindToUnsigned<DF> du;
-  const auto key = hn::Min(SubnormalKey(df, low), SubnormalKey(df, high));
-  if (HWY_LIKELY(NoneSubnormal(du, key))) {
-    return hn::BitCast(du16, hn::OrderedDemote2To(dbf16, low, high));
+  const auto codes = hn::BitCast(du16, hn::OrderedDemote2To(dbf16, low, high));
+  if (HWY_LIKELY(NoneZero(du16, codes)) ||
+      NoneSubnormal(du, hn::Min(SubnormalKey(df, low), SubnormalKey(df, high)))) {
+    return codes;
   }
 #endif
   return hn::ConcatOdd(du16, hn::BitCast(du16, RoundToBF16(df, high)),

@@ -39,14 +39,17 @@ double CrossEntropyKernel(detail::row_block<const typename Config::X> logits, co
   for (size_t r = 0; r < rows; ++r) {
     const X* x = logits.row(r);
     const size_t label = static_cast<size_t>(labels[r]);
-    const float max = RowMax(x, cols);
+    const PlainLogits<X> row{x};
+    const float max = RowMax(row, cols);
     const float at_label = hn::GetLane(LoadNF32(d1, x + label, 1)) - max;
     if (dlogits.data == nullptr) {
-      const float sum = Sum<kExpLanes>(SumExpOp<X, true>{x, nullptr, max}, cols);
+      const float sum =
+          Sum<kExpLanes>(SumExpOp<PlainLogits<X>, true, false, true>{row, nullptr, max}, cols);
       losses += static_cast<double>(LogScalar(sum) - at_label);
       continue;
     }
-    const float sum = Sum<kExpLanes>(SumExpOp<X, false>{x, scratch, max}, cols);
+    const float sum =
+        Sum<kExpLanes>(SumExpOp<PlainLogits<X>, false, false, false>{row, scratch, max}, cols);
     losses += static_cast<double>(LogScalar(sum) - at_label);
     // The difference p - 1 in the units of e: exact where p is at least 1/2.
     scratch[label] -= sum;

@@ -56,7 +56,12 @@ template <class DF>
 HWY_INLINE hn::VFromD<DF> DecodeF16(DF df, hn::VFromD<hn::Rebind<uint16_t, DF>> code) {
 #if HALFWAY_SIMD_NATIVE_F16_CONVERSION
   const hn::Rebind<hwy::float16_t, DF> dh;
-  return hn::PromoteTo(df, hn::BitCast(dh, code));
+  auto wide = hn::PromoteTo(df, hn::BitCast(dh, code));
+#if HWY_COMPILER_CLANG && HWY_ARCH_X86
+  // clang takes a comparison of the wide value for one of halves, and does it lane by lane.
+  asm("" : "+v"(wide.raw));  // NOLINT(hicpp-no-assembler)
+#endif
+  return wide;
 #else
   const hn::RebindToUnsigned<DF> du;
   return DecodeMinifloat<formats::float16>(df, hn::PromoteTo(du, code));

@@ -113,6 +113,16 @@ HWY_INLINE V NegFma(V a, V b, V c) {
 #endif
 }
 
+// a * b - c rounded once.
+template <class V>
+HWY_INLINE V FmaSub(V a, V b, V c) {
+#if HWY_NATIVE_FMA
+  return hn::MulSub(a, b, c);
+#else
+  return Fma(a, b, hn::Neg(c));
+#endif
+}
+
 // a * b for a result that is no -0, as a product that compilers don't contract with what it is
 // added to: without -fno-signed-zeros nothing simplifies the sum with +0.
 template <class V>

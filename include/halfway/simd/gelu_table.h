@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The coefficients of gelu on [0, 4): a polynomial for each eighth, computed by the compiler.
+// The coefficients of gelu on [0, 4) and of silu on [0, 8): a polynomial for each eighth, or
+// quarter, computed by the compiler.
 //
-//   Phi(-t) = sum over k of gelu_table<>.coefficient[k][i] * (t - i / 8)^k,  i = round(8 t)
+//   Phi(-t) = sum over k of gelu_table<5>.coefficient[k][i] * (t - i / 8)^k,  i = round(8 t)
 //
 // For each center c = i / 8 the Taylor series about c is economized: from the highest degree down,
 // the multiple of a Chebyshev polynomial is subtracted that removes the term, which is the least
-// change on [c - 1/16, c + 1/16] (Lanczos' economization). What is left has degree 5 and, its
-// coefficients rounded to float, a relative error below 2^-25.8.
+// change on [c - 1/16, c + 1/16] (Lanczos' economization). Of degree 5, its coefficients rounded to
+// float, what is left has a relative error below 2^-25.8; of degree 4, below 2^-18.5; of degree 3,
+// below 2^-14.4: enough for results that are rounded to 24, 11 and 8 bits.
 #ifndef HALFWAY_SIMD_GELU_TABLE_H_
 #define HALFWAY_SIMD_GELU_TABLE_H_
 
@@ -14,18 +16,22 @@
 
 namespace halfway::detail {
 
+// The degree for results of so many significant bits.
+constexpr std::size_t degree_for_digits(int digits) { return digits > 11 ? 5 : digits > 8 ? 4 : 3; }
+
+template <std::size_t Degree>
 struct piecewise_polynomials {
   static constexpr std::size_t pieces = 32;
-  static constexpr std::size_t degree = 5;
+  static constexpr std::size_t degree = Degree;
 
-  alignas(64) float coefficient[degree + 1][pieces];
+  alignas(64) float coefficient[Degree + 1][pieces];
   alignas(64) float low[pieces];  // what rounding took from coefficient[0]
+  double spacing;                 // of the centers, a power of two
 };
 
 namespace gelu_table_of {
 
 inline constexpr std::size_t terms = 13;  // of the Taylor series: the next is 2^-52 of the value
-inline constexpr double spacing = 0.125;
 
 struct series {
   double term[terms];
@@ -78,42 +84,49 @@ struct chebyshev {
 };
 
 // Economizes f, in powers of t - c, and stores it as piece i.
-constexpr void store(series f, const chebyshev& t, std::size_t i, piecewise_polynomials& table) {
-  double power = 1.0;  // to powers of u = (t - c) / (spacing / 2)
-  for (std::size_t k = 0; k < terms; ++k, power *= spacing / 2) f.term[k] *= power;
-  for (std::size_t n = terms - 1; n > piecewise_polynomials::degree; --n) {
+template <std::size_t Degree>
+constexpr void store(series f, const chebyshev& t, std::size_t i,
+                     piecewise_polynomials<Degree>& table) {
+  const double half = table.spacing / 2;
+  double power = 1.0;  // to powers of u = (t - c) / half
+  for (std::size_t k = 0; k < terms; ++k, power *= half) f.term[k] *= power;
+  for (std::size_t n = terms - 1; n > Degree; --n) {
     for (std::size_t k = n % 2; k < n; k += 2) f.term[k] -= f.term[n] * t.coefficient[n][k];
   }
   power = 1.0;
-  for (std::size_t k = 0; k <= piecewise_polynomials::degree; ++k, power *= spacing / 2) {
+  for (std::size_t k = 0; k <= Degree; ++k, power *= half) {
     table.coefficient[k][i] = static_cast<float>(f.term[k] / power);
   }
   table.low[i] = static_cast<float>(f.term[0] - static_cast<double>(table.coefficient[0][i]));
 }
 
 // Phi(-t), Phi the distribution function of the normal distribution.
-constexpr piecewise_polynomials make_normal_tail() {
+template <std::size_t Degree>
+constexpr piecewise_polynomials<Degree> make_normal_tail() {
   const chebyshev t;
-  piecewise_polynomials table{};
+  piecewise_polynomials<Degree> table{};
+  table.spacing = 0.125;
   double at_center = 0.5;
-  for (std::size_t i = 0; i < piecewise_polynomials::pieces; ++i) {
-    const double c = spacing * static_cast<double>(i);
+  for (std::size_t i = 0; i < table.pieces; ++i) {
+    const double c = table.spacing * static_cast<double>(i);
     const series density = exponential(-0.5 * c * c, -c, -0.5, 0.0);
     series f{{at_center}};
     for (std::size_t k = 1; k < terms; ++k) {
       f.term[k] = -0.39894228040143267794 * density.term[k - 1] / static_cast<double>(k);
     }
     store(f, t, i, table);
-    at_center = value(f, spacing);
+    at_center = value(f, table.spacing);
   }
   return table;
 }
 
 // 1 / (1 + e^(a t + b t^3)), which is (1 - tanh((a t + b t^3) / 2)) / 2.
-constexpr piecewise_polynomials make_logistic_of_cubic(double a, double b) {
+template <std::size_t Degree>
+constexpr piecewise_polynomials<Degree> make_logistic_of_cubic(double a, double b, double spacing) {
   const chebyshev t;
-  piecewise_polynomials table{};
-  for (std::size_t i = 0; i < piecewise_polynomials::pieces; ++i) {
+  piecewise_polynomials<Degree> table{};
+  table.spacing = spacing;
+  for (std::size_t i = 0; i < table.pieces; ++i) {
     const double c = spacing * static_cast<double>(i);
     const series e = exponential(-(a + b * c * c) * c, -(a + 3.0 * b * c * c), -3.0 * b * c, -b);
     series f{};  // e / (1 + e): f (1 + e) = e
@@ -133,13 +146,16 @@ constexpr piecewise_polynomials make_logistic_of_cubic(double a, double b) {
 inline constexpr double gelu_tanh_a = 1.5957691216057307117597842397375;
 inline constexpr double gelu_tanh_b = 0.044715 * gelu_tanh_a;
 
-// Templates so that only a file that calls gelu has them computed, which takes the compiler a
-// moment.
-template <class = void>
-inline constexpr piecewise_polynomials gelu_table = gelu_table_of::make_normal_tail();
-template <class = void>
-inline constexpr piecewise_polynomials gelu_tanh_table =
-    gelu_table_of::make_logistic_of_cubic(gelu_tanh_a, gelu_tanh_b);
+// Templates so that only a file that calls an operation has its table computed, which takes the
+// compiler a moment.
+template <std::size_t Degree>
+inline constexpr auto gelu_table = gelu_table_of::make_normal_tail<Degree>();
+template <std::size_t Degree>
+inline constexpr auto gelu_tanh_table = gelu_table_of::make_logistic_of_cubic<Degree>(gelu_tanh_a,
+                                                                                      gelu_tanh_b,
+                                                                                      0.125);
+template <std::size_t Degree>
+inline constexpr auto silu_table = gelu_table_of::make_logistic_of_cubic<Degree>(1.0, 0.0, 0.25);
 
 }  // namespace halfway::detail
 

@@ -212,7 +212,39 @@ HWY_INLINE void Load4F32(DF df, const T* p, V& v0, V& v1, V& v2, V& v3) {
   }
 }
 
+// Two vectors from consecutive elements in an order of their own, where order does not matter: for
+// types with kLoadsEvenOdd the even elements and the odd ones, which takes half the instructions,
+// for others the first ones and the rest.
+template <class T>
+inline constexpr bool kLoadsEvenOdd =
+    IsFormat<T>(formats::bfloat16{}) && HWY_TARGET != HWY_SCALAR&& HWY_IS_LITTLE_ENDIAN != 0;
+
+template <class DF, class T, class V = hn::VFromD<DF>>
+HWY_INLINE void Load2EvenOdd(DF df, const T* p, V& even, V& odd) {
+  if constexpr (kLoadsEvenOdd<T>) {
+    const hn::RebindToUnsigned<DF> du;
+    const hn::Repartition<uint16_t, DF> du16;
+    const auto pairs = hn::BitCast(du, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(p)));
+    even = hn::BitCast(df, hn::ShiftLeft<16>(pairs));
+    odd = hn::BitCast(df, hn::And(pairs, hn::Set(du, 0xFFFF0000u)));
+  } else {
+    even = LoadF32(df, p);
+    odd = LoadF32(df, p + hn::Lanes(df));
+  }
+}
+
 // ------------------------------ Stores
+
+// `stream`: past the caches, which pays where so much is written that they could not keep it; the
+// memory is then aligned to a vector.
+template <class D>
+HWY_INLINE void StoreVector(hn::VFromD<D> v, D d, hn::TFromD<D>* p, bool stream) {
+  if (stream) {
+    hn::Stream(v, d, p);
+  } else {
+    hn::StoreU(v, d, p);
+  }
+}
 
 template <overflow kOverflow = overflow::ieee, class DF>
 HWY_INLINE void StoreF32(hn::VFromD<DF> v, DF df, float* p) {
@@ -236,22 +268,52 @@ HWY_INLINE void StoreNF32(hn::VFromD<DF> v, DF df, T* p, size_t n) {
 
 // Two vectors to consecutive elements: packs both at once where that is faster.
 template <overflow kOverflow = overflow::ieee, class DF, class T>
-HWY_INLINE void Store2F32(hn::VFromD<DF> low, hn::VFromD<DF> high, DF df, T* p) {
-#if HWY_TARGET != HWY_SCALAR
-  if constexpr (IsFormat<T>(formats::bfloat16{})) {
-    const hn::Repartition<uint16_t, DF> du16;
-    const auto codes = EncodeBF16x2<kOverflow>(df, low, high);
-    hn::StoreU(codes, du16, reinterpret_cast<uint16_t*>(p));
+HWY_INLINE void Store2F32(hn::VFromD<DF> low, hn::VFromD<DF> high, DF df, T* p,
+                          bool stream = false) {
+  if constexpr (std::is_same_v<T, float>) {
+    StoreVector(low, df, p, stream);
+    StoreVector(high, df, p + hn::Lanes(df), stream);
     return;
-  }
+#if HWY_TARGET != HWY_SCALAR
+  } else if constexpr (sizeof(T) == 2) {
+    const hn::Repartition<uint16_t, DF> du16;
+    auto codes = hn::Zero(du16);
+    if constexpr (IsFormat<T>(formats::bfloat16{})) {
+      codes = EncodeBF16x2<kOverflow>(df, low, high);
+    } else {
+      codes =
+          hn::Combine(du16, EncodeF32<T, kOverflow>(df, high), EncodeF32<T, kOverflow>(df, low));
+    }
+    StoreVector(codes, du16, reinterpret_cast<uint16_t*>(p), stream);
 #endif
-  StoreF32<kOverflow>(low, df, p);
-  StoreF32<kOverflow>(high, df, p + hn::Lanes(df));
+  } else {
+    StoreF32<kOverflow>(low, df, p);
+    StoreF32<kOverflow>(high, df, p + hn::Lanes(df));
+  }
+}
+
+// Stores what Load2EvenOdd loaded.
+template <class X, class Y>
+inline constexpr bool kMapsEvenOdd =
+    kLoadsEvenOdd<X>&& std::is_same_v<X, Y>&& HALFWAY_SIMD_NATIVE_BF16_CONVERSION != 0;
+template <class DF, class T>
+HWY_INLINE void StoreEvenOdd(hn::VFromD<DF> even, hn::VFromD<DF> odd, DF df, T* p, bool stream) {
+#if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
+  const hn::Repartition<uint16_t, DF> du16;
+  alignas(64) static constexpr uint16_t kOrder[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                      21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                      11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const auto codes =
+      hn::TableLookupLanes(EncodeBF16x2(df, even, odd), hn::SetTableIndices(du16, kOrder));
+  StoreVector(codes, du16, reinterpret_cast<uint16_t*>(p), stream);
+#else
+  (void)even, (void)odd, (void)df, (void)p, (void)stream;
+#endif
 }
 
 // Four vectors to consecutive elements.
 template <overflow kOverflow = overflow::ieee, class DF, class T, class V = hn::VFromD<DF>>
-HWY_INLINE void Store4F32(V v0, V v1, V v2, V v3, DF df, T* p) {
+HWY_INLINE void Store4F32(V v0, V v1, V v2, V v3, DF df, T* p, bool stream = false) {
 #if HWY_TARGET != HWY_SCALAR
   if constexpr (sizeof(T) == 1) {
     const hn::RebindToUnsigned<DF> du;
@@ -266,12 +328,12 @@ HWY_INLINE void Store4F32(V v0, V v1, V v2, V v3, DF df, T* p) {
     } else {
       codes = EncodeMinifloatx4<typename T::format, kOverflow>(df, v0, v1, v2, v3);
     }
-    hn::StoreU(codes, du8, reinterpret_cast<uint8_t*>(p));
+    StoreVector(codes, du8, reinterpret_cast<uint8_t*>(p), stream);
     return;
   }
 #endif
-  Store2F32<kOverflow>(v0, v1, df, p);
-  Store2F32<kOverflow>(v2, v3, df, p + 2 * hn::Lanes(df));
+  Store2F32<kOverflow>(v0, v1, df, p, stream);
+  Store2F32<kOverflow>(v2, v3, df, p + 2 * hn::Lanes(df), stream);
 }
 
 }  // namespace HWY_NAMESPACE

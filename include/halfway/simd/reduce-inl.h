@@ -31,7 +31,16 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 template <class T>
 struct SumOp {
+  static constexpr bool kEvenOdd = kLoadsEvenOdd<T>;
   const T* x;
+
+  template <class DF, class V>
+  HWY_INLINE void EvenOdd(DF df, size_t i, V& even, V& odd) const {
+    V v0, v1;
+    Load2EvenOdd(df, x + i, v0, v1);
+    even = hn::Add(even, v0);
+    odd = hn::Add(odd, v1);
+  }
 
   template <class DF, class V>
   HWY_INLINE void operator()(DF df, size_t i, V& sum) const {
@@ -45,7 +54,16 @@ struct SumOp {
 
 template <class T>
 struct SumOfSquaresOp {
+  static constexpr bool kEvenOdd = kLoadsEvenOdd<T>;
   const T* x;
+
+  template <class DF, class V>
+  HWY_INLINE void EvenOdd(DF df, size_t i, V& even, V& odd) const {
+    V v0, v1;
+    Load2EvenOdd(df, x + i, v0, v1);
+    even = Fma(v0, v0, even);
+    odd = Fma(v1, v1, odd);
+  }
 
   template <class DF, class V>
   HWY_INLINE void operator()(DF df, size_t i, V& sum) const {
@@ -61,8 +79,18 @@ struct SumOfSquaresOp {
 
 template <class X, class Y>
 struct DotOp {
+  static constexpr bool kEvenOdd = kLoadsEvenOdd<X> && kLoadsEvenOdd<Y>;
   const X* x;
   const Y* y;
+
+  template <class DF, class V>
+  HWY_INLINE void EvenOdd(DF df, size_t i, V& even, V& odd) const {
+    V x0, x1, y0, y1;
+    Load2EvenOdd(df, x + i, x0, x1);
+    Load2EvenOdd(df, y + i, y0, y1);
+    even = Fma(x0, y0, even);
+    odd = Fma(x1, y1, odd);
+  }
 
   template <class DF, class V>
   HWY_INLINE void operator()(DF df, size_t i, V& sum) const {
@@ -94,8 +122,21 @@ struct SumShiftedOp {
 // The sums of x - shift and of its square.
 template <class T>
 struct SumDeviationsOp {
+  static constexpr bool kEvenOdd = kLoadsEvenOdd<T>;
   const T* x;
   float shift;
+
+  template <class DF, class V>
+  HWY_INLINE void EvenOdd(DF df, size_t i, V& even, V& odd, V& squares_even, V& squares_odd) const {
+    V v0, v1;
+    Load2EvenOdd(df, x + i, v0, v1);
+    const auto d0 = hn::Sub(v0, hn::Set(df, shift));
+    const auto d1 = hn::Sub(v1, hn::Set(df, shift));
+    even = hn::Add(even, d0);
+    odd = hn::Add(odd, d1);
+    squares_even = Fma(d0, d0, squares_even);
+    squares_odd = Fma(d1, d1, squares_odd);
+  }
 
   template <class DF, class V>
   HWY_INLINE void operator()(DF df, size_t i, V& sum, V& squares) const {
@@ -158,6 +199,22 @@ HWY_INLINE Moments ComputeMoments(const T* x, size_t n) {
   return {pivot, correction, variance < 0.0f ? 0.0f : variance};
 }
 
+// The same in one pass, about the mean of the first elements, if that is within a deviation of the
+// mean, as it nearly always is. The pivot is then that mean, the correction as large.
+template <class T>
+HWY_INLINE Moments ComputeMomentsFast(const T* x, size_t n) {
+  constexpr size_t kFirst = 64;  // a power of two: the mean of equal elements is exact
+  if (n >= kFirst) {
+    const float count = static_cast<float>(n);
+    const float pivot = Sum<kSumLanes>(SumOp<T>{x}, kFirst) / static_cast<float>(kFirst);
+    const TwoSums sums = SumPairs<kSumLanes>(SumDeviationsOp<T>{x, pivot}, n);
+    const float correction = sums.first / count;
+    const float variance = FmaScalar(-correction, correction, sums.second / count);
+    if (HWY_LIKELY(correction * correction <= variance)) return {pivot, correction, variance};
+  }
+  return ComputeMoments(x, n);
+}
+
 template <class T>
 mean_and_variance MeanVarianceKernel(const T* x, size_t n) {
   const Moments m = ComputeMoments(x, n);
@@ -196,10 +253,9 @@ HWY_INLINE Extremum FindExtremum(const Op& better, const T* x, size_t n) {
   auto nan0 = hn::MaskFalse(df), nan1 = nan0;
   size_t i = 0;
   for (; i + 4 * lanes <= n; i += 4 * lanes) {
-    const auto v0 = LoadF32(df, x + i);
-    const auto v1 = LoadF32(df, x + i + lanes);
-    const auto v2 = LoadF32(df, x + i + 2 * lanes);
-    const auto v3 = LoadF32(df, x + i + 3 * lanes);
+    hn::VFromD<decltype(df)> v0, v1, v2, v3;
+    Load2EvenOdd(df, x + i, v0, v1);
+    Load2EvenOdd(df, x + i + 2 * lanes, v2, v3);
     best0 = better(best0, v0);
     best1 = better(best1, v1);
     best2 = better(best2, v2);

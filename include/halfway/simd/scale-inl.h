@@ -67,14 +67,22 @@ float AmaxKernel(const T* x, size_t n) {
   // Without their sign, floats are ordered as their bits are, infinity above the finite and NaN
   // above infinity: an integer maximum lets NaN win on every target, whatever its float maximum
   // does.
-  auto largest = hn::Zero(di);
+  const auto magnitude = [&](auto v) HWY_ATTR { return hn::BitCast(di, hn::Abs(v)); };
+  auto max0 = hn::Zero(di), max1 = max0, max2 = max0, max3 = max0;
   size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    largest = hn::Max(largest, hn::BitCast(di, hn::Abs(LoadF32(df, x + i))));
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    hn::VFromD<decltype(df)> v0, v1, v2, v3;
+    Load2EvenOdd(df, x + i, v0, v1);
+    Load2EvenOdd(df, x + i + 2 * lanes, v2, v3);
+    max0 = hn::Max(max0, magnitude(v0));
+    max1 = hn::Max(max1, magnitude(v1));
+    max2 = hn::Max(max2, magnitude(v2));
+    max3 = hn::Max(max3, magnitude(v3));
   }
-  if (i != n) {
-    largest = hn::Max(largest, hn::BitCast(di, hn::Abs(LoadNF32(df, x + i, n - i))));
+  for (; i < n; i += lanes) {
+    max0 = hn::Max(max0, magnitude(LoadNF32(df, x + i, HWY_MIN(lanes, n - i))));
   }
+  const auto largest = hn::Max(hn::Max(max0, max1), hn::Max(max2, max3));
   return hn::GetLane(hn::BitCast(df, hn::MaxOfLanes(di, largest)));
 }
 

@@ -145,6 +145,59 @@ HWY_INLINE void AddPartials(Partials<kLanes>& total, const Partials<kLanes>& par
   for (size_t k = 0; k < count; ++k) total.Set(k, hn::Add(total.Get(k), partials.Get(k)));
 }
 
+#if HWY_NATIVE_FMA && !HWY_HAVE_SCALABLE
+// An op may have a function Several(df, i, sums) that adds the elements from i on to an array of
+// vectors of partial sums: their instructions can then take turns.
+constexpr size_t kSeveral = HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86 ? 4 : 2;
+template <class Op>
+inline constexpr bool kAddsSeveral = requires(const Op& op, PartialVec (&sums)[kSeveral]) {
+  op.Several(PartialTag(), size_t{0}, sums);
+};
+template <size_t kLanes, class Op>
+HWY_INLINE void AddSeveral(PartialTag df, const Op& op, size_t i, Partials<kLanes>& partials) {
+  HALFWAY_PARTIALS_CONSTEXPR size_t count = Partials<kLanes>::Count();
+  HALFWAY_UNROLL_PARTIALS
+  for (size_t k = 0; k < count; k += kSeveral) {
+    PartialVec sums[kSeveral];
+    HWY_UNROLL(4)
+    for (size_t j = 0; j < kSeveral; ++j) sums[j] = partials.Get(k + j);
+    op.Several(df, i + k * hn::Lanes(df), sums);
+    HWY_UNROLL(4)
+    for (size_t j = 0; j < kSeveral; ++j) partials.Set(k + j, sums[j]);
+  }
+}
+#else
+template <class Op>
+inline constexpr bool kAddsSeveral = false;
+#endif
+
+// An op's member kEvenOdd says that Several, or a function EvenOdd(df, i, even, odd) that adds the
+// elements of two vectors, takes them apart into even and odd ones: this puts the partial sums back
+// in order. (Emulated FMA leaves nothing to gain.)
+template <class Op>
+constexpr bool AddsEvenOdd() {
+  if constexpr (requires { Op::kEvenOdd; }) return Op::kEvenOdd && HWY_NATIVE_FMA != 0;
+  return false;
+}
+template <class Op, size_t kLanes>
+HWY_INLINE void PutInOrder(Partials<kLanes>& sums) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (AddsEvenOdd<Op>()) {
+    const PartialTag df;
+    HALFWAY_PARTIALS_CONSTEXPR size_t count = Partials<kLanes>::Count();
+    HALFWAY_UNROLL_PARTIALS
+    for (size_t k = 0; k < count; k += 2) {
+      const auto even = sums.Get(k);
+      const auto odd = sums.Get(k + 1);
+      sums.Set(k, hn::InterleaveWholeLower(df, even, odd));
+      sums.Set(k + 1, hn::InterleaveWholeUpper(df, even, odd));
+    }
+  }
+#else
+  (void)sums;
+#endif
+}
+
 // The sum of n elements; op adds those from i on to partial sums (top of this file).
 template <size_t kLanes, class Op>
 HWY_INLINE float Sum(const Op& op, size_t n) {
@@ -158,13 +211,26 @@ HWY_INLINE float Sum(const Op& op, size_t n) {
     Partials<kLanes> sums;
     size_t i = begin;
     for (; i + kLanes <= end; i += kLanes) {
-      HALFWAY_UNROLL_PARTIALS
-      for (size_t k = 0; k < count; ++k) {
-        auto sum = sums.Get(k);
-        op(df, i + k * lanes, sum);
-        sums.Set(k, sum);
+      if constexpr (kAddsSeveral<Op>) {
+        AddSeveral(df, op, i, sums);
+      } else if constexpr (AddsEvenOdd<Op>()) {
+        HALFWAY_UNROLL_PARTIALS
+        for (size_t k = 0; k < count; k += 2) {
+          auto even = sums.Get(k), odd = sums.Get(k + 1);
+          op.EvenOdd(df, i + k * lanes, even, odd);
+          sums.Set(k, even);
+          sums.Set(k + 1, odd);
+        }
+      } else {
+        HALFWAY_UNROLL_PARTIALS
+        for (size_t k = 0; k < count; ++k) {
+          auto sum = sums.Get(k);
+          op(df, i + k * lanes, sum);
+          sums.Set(k, sum);
+        }
       }
     }
+    PutInOrder<Op>(sums);
     if (i != end) {
       HALFWAY_UNROLL_PARTIALS
       for (size_t k = 0; k < count; ++k) {
@@ -198,15 +264,30 @@ HWY_INLINE TwoSums SumPairs(const Op& op, size_t n) {
     Partials<kLanes> sums1, sums2;
     size_t i = begin;
     for (; i + kLanes <= end; i += kLanes) {
-      HALFWAY_UNROLL_PARTIALS
-      for (size_t k = 0; k < count; ++k) {
-        auto sum1 = sums1.Get(k);
-        auto sum2 = sums2.Get(k);
-        op(df, i + k * lanes, sum1, sum2);
-        sums1.Set(k, sum1);
-        sums2.Set(k, sum2);
+      if constexpr (AddsEvenOdd<Op>()) {
+        HALFWAY_UNROLL_PARTIALS
+        for (size_t k = 0; k < count; k += 2) {
+          auto even1 = sums1.Get(k), odd1 = sums1.Get(k + 1);
+          auto even2 = sums2.Get(k), odd2 = sums2.Get(k + 1);
+          op.EvenOdd(df, i + k * lanes, even1, odd1, even2, odd2);
+          sums1.Set(k, even1);
+          sums1.Set(k + 1, odd1);
+          sums2.Set(k, even2);
+          sums2.Set(k + 1, odd2);
+        }
+      } else {
+        HALFWAY_UNROLL_PARTIALS
+        for (size_t k = 0; k < count; ++k) {
+          auto sum1 = sums1.Get(k);
+          auto sum2 = sums2.Get(k);
+          op(df, i + k * lanes, sum1, sum2);
+          sums1.Set(k, sum1);
+          sums2.Set(k, sum2);
+        }
       }
     }
+    PutInOrder<Op>(sums1);
+    PutInOrder<Op>(sums2);
     if (i != end) {
       HALFWAY_UNROLL_PARTIALS
       for (size_t k = 0; k < count; ++k) {

@@ -29,10 +29,8 @@
 #define HALFWAY_SIMD_TABLE_DECODE 0
 #endif
 
-HWY_BEFORE_NAMESPACE();
 namespace halfway {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
 // e4m3fn. Formats with float16's exponents convert as fast without tables; fnuz has a NaN where the
 // sign alone would be.
@@ -41,7 +39,15 @@ inline constexpr bool kHasTableDecode =
     HALFWAY_SIMD_TABLE_DECODE&& Format::is_signed&& detail::layout<Format>::bits == 8 &&
     Format::nan == nan_encoding::all_ones;
 
+}  // namespace HWY_NAMESPACE
+}  // namespace halfway
+
 #if HALFWAY_SIMD_TABLE_DECODE
+
+HWY_BEFORE_NAMESPACE();
+namespace halfway {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
 
 // Bits 16-23 and 24-31 of the f32 for each magnitude.
 template <class Format>
@@ -88,10 +94,10 @@ HWY_INLINE void TableDecode(DF df, const uint8_t* p, V& v0, V& v1, V& v2, V& v3)
   v3 = hn::BitCast(df, hn::InterleaveUpper(du16, zero, upper23));
 }
 
-#endif  // HALFWAY_SIMD_TABLE_DECODE
-
 }  // namespace HWY_NAMESPACE
 }  // namespace halfway
 HWY_AFTER_NAMESPACE();
+
+#endif  // HALFWAY_SIMD_TABLE_DECODE
 
 #endif  // HALFWAY_SIMD_TABLE_DECODE_INL_H_
