@@ -57,6 +57,9 @@ template <class T>
 void add_type() {
   add_rows<T>("softmax", [](const matrix<T>& x, matrix<T>& y) { halfway::softmax(x, y); });
   add_rows<T>("log_softmax", [](const matrix<T>& x, matrix<T>& y) { halfway::log_softmax(x, y); });
+  add_rows<T>("softmax_scaled", [](const matrix<T>& x, matrix<T>& y) {
+    halfway::softmax(x, y, halfway::softmax_options{.scale = 0.125f});
+  });
   add_rows<T>("layernorm", [](const matrix<T>& x, matrix<T>& y) {
     const std::vector<float> gamma(x.cols(), 1.0f), beta(x.cols(), 0.5f);
     halfway::layernorm(x, gamma, beta, y);
@@ -64,6 +67,15 @@ void add_type() {
   add_rows<T>("rmsnorm", [](const matrix<T>& x, matrix<T>& y) {
     const std::vector<float> gamma(x.cols(), 1.0f);
     halfway::rmsnorm(x, gamma, y);
+  });
+  // In addition to x and y, reads and writes a residual.
+  add_rows<T>("add_rmsnorm", [](const matrix<T>& x, matrix<T>& y) {
+    const std::vector<float> gamma(x.cols(), 1.0f);
+    thread_local matrix<T> residual;
+    if (residual.rows() != x.rows() || residual.cols() != x.cols()) {
+      residual = matrix<T>(x.rows(), x.cols());
+    }
+    halfway::add_rmsnorm(x, residual, gamma, residual, y);
   });
   add_rows<T>("gelu",
               [](const matrix<T>& x, matrix<T>& y) { halfway::gelu(x.elements(), y.elements()); });
