@@ -57,8 +57,7 @@ struct PanelBlock {
   typename Step::Acc* acc;
   size_t acc_stride;
   bool one_tile;
-  bool accumulate;  // else the sums start at zero
-
+  bool accumulate;     // else the sums start at zero
   GroupScales scales;  // at the panel's first column; of codes only
 
   // From a step's first column to its column c.
@@ -100,8 +99,10 @@ HWY_INLINE size_t RowsOfTile(size_t left) {
   return left >= kTileRows ? kTileRows : HWY_MIN(left, left == 5 ? size_t{3} : size_t{4});
 }
 
-// Two panels at once for a few rows: B from memory in two streams, a third faster than in one.
-static constexpr size_t kPairRows = kTileVecs == 4 ? 2 : 0;
+// Two panels at once for a few rows, where a tile is as wide as a panel: B from memory in two streams,
+// a third faster than in one.
+static constexpr size_t kPairRows =
+    kTileVecs * HWY_MAX_LANES_D(GemmDF) == detail::panel_columns ? 2 : 0;
 
 template <size_t kRows, class Step>
 HWY_INLINE void RunPair(const PanelBlock<Step>& p) {
