@@ -26,8 +26,8 @@ std::string types() {
 
 double operations(const gemm_shape& s) { return 2.0 * static_cast<double>(s.m * s.n * s.k); }
 
-template <class TA, class TB, class TC>
-void add_one_call(unit u) {
+template <class TA, class TB, class TC, bool kPacked>
+void add_cases(unit u) {
   for (const gemm_shape s : gemm_shapes) {
     const auto run = [s, u](benchmark::State& state) {
       halfway::matrix<TA> a(s.m, s.k);
@@ -35,28 +35,27 @@ void add_one_call(unit u) {
       halfway::matrix<TC> c(s.m, s.n);
       fill(a, 1);
       fill(b, 2);
-      report_products(state, operations(s), u, [&] { halfway::gemm(a, b, c); });
+      if constexpr (kPacked) {
+        const halfway::packed_matrix packed(b);
+        report_products(state, operations(s), u, [&] { halfway::gemm(a, packed, c); });
+      } else {
+        report_products(state, operations(s), u, [&] { halfway::gemm(a, b, c); });
+      }
     };
-    benchmark::RegisterBenchmark(
-        name("gemm/", types<TA, TB, TC>(), "/m:", s.m, "/n:", s.n, "/k:", s.k).c_str(), run);
+    benchmark::RegisterBenchmark(name(kPacked ? "gemm_packed/" : "gemm/", types<TA, TB, TC>(),
+                                      "/m:", s.m, "/n:", s.n, "/k:", s.k)
+                                     .c_str(),
+                                 run);
   }
 }
 
 template <class TA, class TB, class TC>
+void add_one_call(unit u) {
+  add_cases<TA, TB, TC, false>(u);
+}
+template <class TA, class TB, class TC>
 void add_packed(unit u) {
-  for (const gemm_shape s : gemm_shapes) {
-    const auto run = [s, u](benchmark::State& state) {
-      halfway::matrix<TA> a(s.m, s.k);
-      halfway::matrix<TB> b(s.k, s.n);
-      halfway::matrix<TC> c(s.m, s.n);
-      fill(a, 1);
-      fill(b, 2);
-      const halfway::packed_matrix packed(b);
-      report_products(state, operations(s), u, [&] { halfway::gemm(a, packed, c); });
-    };
-    benchmark::RegisterBenchmark(
-        name("gemm_packed/", types<TA, TB, TC>(), "/m:", s.m, "/n:", s.n, "/k:", s.k).c_str(), run);
-  }
+  add_cases<TA, TB, TC, true>(u);
 }
 
 // gemm_threads/...: the whole machine, against one core's ceiling times the number of threads.

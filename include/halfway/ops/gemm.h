@@ -123,6 +123,15 @@ inline void check_options(std::string_view where, const gemm_options& o, std::si
   check("column_scale.size", o.column_scale.size(), "c.cols", columns);
 }
 
+// What the products with packed weights b check.
+template <class TA, class B, class TC>
+void check_linear(matrix_view<const TA> a, const B& b, matrix_view<TC> c, const gemm_options& o) {
+  static_assert(float_storage<TA> && gemm_float_output<TC>,
+                "a: float formats; c: float, half or bfloat16");
+  check_gemm_shapes("halfway::gemm", a, b, c);
+  check_options("halfway::gemm", o, c.rows(), c.cols());
+}
+
 template <class TC>
 linear_epilogue<TC> make_epilogue(matrix_view<TC> c, const gemm_options& o) {
   const auto pointer = [](std::span<const float> s) { return s.empty() ? nullptr : s.data(); };
@@ -146,8 +155,8 @@ linear_epilogue<TC> make_epilogue(matrix_view<TC> c, const gemm_options& o) {
 /// 8-bit and smaller float, in any mix; c float, half or bfloat16.
 ///
 /// Numbers: products are summed in FP32 in the order of k, alpha, beta and bias are applied in
-/// FP32 (as are scales), and the result is rounded once, to nearest even, to c's type. Error of each element, with
-/// u = 2^-24 (k + 3 roundings, Higham 2002, section 3.1): |error| <= (k + 3) u / (1 - (k + 3) u) *
+/// FP32 (as are scales), and the result is rounded once, to nearest even, to c's type. Error of each
+/// element, with u = 2^-24 (k + 3 roundings, Higham 2002, section 3.1): |error| <= (k + 3) u / (1 - (k + 3) u) *
 /// (|alpha| sum |a||b| + |beta c| + |bias|), plus c's own rounding. Where both operands are
 /// bfloat16 and the CPU has dot product instructions for it, those are used: they take subnormal
 /// inputs and results as zero. The same call gives the same bits on the same target, on any

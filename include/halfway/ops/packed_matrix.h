@@ -108,12 +108,9 @@ void gemm(const A& a, const packed_matrix<T>& b, C&& c, const gemm_options& opti
           executor_ref on = {}) {
   using TA = std::remove_const_t<element_of<A>>;
   using TC = element_of<C>;
-  static_assert(float_storage<TA> && gemm_float_output<TC>,
-                "a: float formats; c: float, half or bfloat16");
   const matrix_view<const TA> va = as_view(a);
   const matrix_view<TC> vc = as_view(c);
-  detail::check_gemm_shapes("halfway::gemm", va, b, vc);
-  detail::check_options("halfway::gemm", options, vc.rows(), vc.cols());
+  detail::check_linear(va, b, vc, options);
   if (vc.empty()) return;
   using Config = detail::gemm_config<TA, T, detail::linear_epilogue<TC>, true>;
   detail::run_gemm<Config>(b.operands(va.data(), va), detail::make_epilogue(vc, options), on);

@@ -34,12 +34,19 @@ template <class T>
 concept weight_code =
     std::same_as<T, int8> || std::same_as<T, std::int8_t> || std::same_as<T, int4>;
 
-/// A k x n matrix whose element (i, j) stands for codes(i, j) * scales(i / group, j): a scale for each
-/// column and each `group` rows. It holds its own copy, packed; the layout does not depend on the
-/// CPU. Immutable: reading it from several threads is safe.
+namespace detail {
+
+template <class M, class T>
+concept matrix_of = matrix_like<M> && std::same_as<std::remove_const_t<element_of<const M>>, T>;
+
+}  // namespace detail
+
+/// A k x n matrix whose element (i, j) stands for codes(i, j) * scales(i / group, j): a scale for
+/// each column and each `group` rows. It holds its own copy, packed; the layout does not depend on
+/// the CPU. Immutable: reading it from several threads is safe.
 ///
-/// Memory: 8 or 4 bits for each element and 32 / group for its scale, with n rounded up to a multiple
-/// of 32 columns, and k of int4 to one of 8 rows.
+/// Memory: 8 or 4 bits for each element and 32 / group for its scale, with n rounded up to a
+/// multiple of 32 columns, and k of int4 to one of 8 rows.
 template <weight_code T>
 class quantized_matrix {
  public:
@@ -47,12 +54,10 @@ class quantized_matrix {
 
   quantized_matrix() = default;
 
-  /// codes: k x n; scales: ceil(k / group) x n; any strides. `group` is a multiple of 8 (32, 64 and 128
-  /// are usual), or 0 for one scale a column. Errors: shapes that do not fit, another group.
-  template <matrix_like Codes, matrix_like Scales>
-  requires std::same_as<std::remove_const_t<element_of<const Codes>>, T> &&
-      std::same_as < std::remove_const_t<element_of<const Scales>>,
-  float > quantized_matrix(const Codes& codes, const Scales& scales, std::size_t group) {
+  /// codes: k x n; scales: ceil(k / group) x n; any strides. `group` is a multiple of 8 (32, 64 and
+  /// 128 are usual), or 0 for one scale a column. Errors: shapes that do not fit, another group.
+  template <detail::matrix_of<T> Codes, detail::matrix_of<float> Scales>
+  quantized_matrix(const Codes& codes, const Scales& scales, std::size_t group) {
     constexpr std::string_view where = "halfway::quantized_matrix";
     const matrix_view<const T> c = as_view(codes);
     const matrix_view<const float> s = as_view(scales);
@@ -120,7 +125,8 @@ class quantized_matrix {
 
 /// As the gemm of matrices, where b's elements are codes times scales.
 ///
-/// Shapes, options and errors as the gemm of matrices. a: any float format; c: float, half or bfloat16.
+/// Shapes, options and errors as the gemm of matrices. a: any float format; c: float, half or
+/// bfloat16.
 ///
 /// Numbers: the codes are exact in FP32. The products of a group are summed in FP32 in the order of
 /// k, the sum is multiplied by the scale and added to those of the groups before in one rounding
@@ -132,12 +138,9 @@ void gemm(const A& a, const quantized_matrix<T>& b, C&& c, const gemm_options& o
           executor_ref on = {}) {
   using TA = std::remove_const_t<element_of<A>>;
   using TC = element_of<C>;
-  static_assert(float_storage<TA> && gemm_float_output<TC>,
-                "a: float formats; c: float, half or bfloat16");
   const matrix_view<const TA> va = as_view(a);
   const matrix_view<TC> vc = as_view(c);
-  detail::check_gemm_shapes("halfway::gemm", va, b, vc);
-  detail::check_options("halfway::gemm", options, vc.rows(), vc.cols());
+  detail::check_linear(va, b, vc, options);
   if (vc.empty()) return;
   using item = typename quantized_matrix<T>::item;
   using Config = detail::gemm_config<TA, item, detail::linear_epilogue<TC>, true>;
