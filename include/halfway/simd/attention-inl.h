@@ -22,8 +22,8 @@
 #include "halfway/simd/attention_args.h"
 #include "halfway/simd/attention_pack-inl.h"
 #include "halfway/simd/attention_softmax-inl.h"
-#include "halfway/simd/attention_tile-inl.h"
 #include "halfway/simd/gemm_step-inl.h"
+#include "halfway/simd/gemm_tile-inl.h"
 #include "halfway/simd/load_store-inl.h"
 #include "hwy/highway.h"
 
@@ -48,6 +48,28 @@ constexpr auto ChooseAttentionStep() {
 #endif
   {
     return GemmStepF32<float>();
+  }
+}
+
+// out[r][c] (+)= the sum over `units` 4-byte units (a multiple of Step::kUnits) of row r of `a` with
+// column c of `width` packed ones; kTileRows rows and `cols` columns, a multiple of the granule.
+template <class Step>
+HWY_INLINE void MultiplyRows(const uint8_t* HWY_RESTRICT a, size_t a_stride,
+                             const typename Step::Panel* HWY_RESTRICT b, size_t width, size_t units,
+                             float* HWY_RESTRICT out, size_t out_stride, size_t cols,
+                             bool accumulate) {
+  const size_t lanes = hn::Lanes(GemmDF());
+  const size_t b_step = width * Step::kDepth;
+  size_t c = 0;
+  for (; c + kTileVecs * lanes <= cols; c += kTileVecs * lanes) {
+    MultiplyTile<Step, kTileRows, kTileVecs>(a, a_stride, b + c * Step::kDepth, b_step, units,
+                                             out + c, out_stride, accumulate);
+  }
+  if constexpr (kTileVecs * HWY_MAX_LANES_D(GemmDF) > detail::panel_granule) {
+    if (c < cols) {
+      MultiplyTile<Step, kTileRows, 2>(a, a_stride, b + c * Step::kDepth, b_step, units, out + c,
+                                       out_stride, accumulate);
+    }
   }
 }
 
@@ -111,7 +133,7 @@ class AttentionTask {
   }
 
  private:
-  HWY_INLINE size_t PaddedRows() const { return hwy::RoundUpTo(rows_, kAttentionRows); }
+  HWY_INLINE size_t PaddedRows() const { return hwy::RoundUpTo(rows_, kTileRows); }
   HWY_INLINE size_t LastKey() const { return p_.keys_of(first_ + rows_ - 1); }
 
   // Keys of the block that starts at `key` which row r of the task sees.
@@ -142,8 +164,8 @@ class AttentionTask {
   HWY_NOINLINE void RunRows(size_t r, size_t count, size_t key, size_t keys) {
     const bool first = key == 0;
     for (size_t j = 0; j < keys; j += kKeyColumns) {
-      for (size_t i = 0; i < count; i += kAttentionRows) {
-        const size_t seen = Seen(r + HWY_MIN(i + kAttentionRows, count) - 1, key, keys);
+      for (size_t i = 0; i < count; i += kTileRows) {
+        const size_t seen = Seen(r + HWY_MIN(i + kTileRows, count) - 1, key, keys);
         if (seen <= j) continue;
         MultiplyRows<Step>(q_ + (r + i) * q_stride_, q_stride_, PanelOfKeys(j), kKeyColumns, units_,
                            scores_ + i * kScoreStride + j, kScoreStride,
@@ -151,8 +173,8 @@ class AttentionTask {
       }
     }
 
-    for (size_t i = 0; i < count; i += kAttentionRows) {
-      const size_t tile_rows = HWY_MIN(kAttentionRows, count - i);
+    for (size_t i = 0; i < count; i += kTileRows) {
+      const size_t tile_rows = HWY_MIN(kTileRows, count - i);
       const size_t seen = Seen(r + i + tile_rows - 1, key, keys);
       if (seen == 0) continue;
       const size_t padded = hwy::RoundUpTo(seen, 2 * hn::Lanes(GemmDF()));
@@ -166,8 +188,8 @@ class AttentionTask {
     }
 
     for (size_t c = 0; c < width_; c += kValueColumns) {
-      for (size_t i = 0; i < count; i += kAttentionRows) {
-        const size_t seen = Seen(r + HWY_MIN(i + kAttentionRows, count) - 1, key, keys);
+      for (size_t i = 0; i < count; i += kTileRows) {
+        const size_t seen = Seen(r + HWY_MIN(i + kTileRows, count) - 1, key, keys);
         if (seen == 0) continue;
         MultiplyRows<Step>(reinterpret_cast<const uint8_t*>(scores_ + i * kScoreStride),
                            kScoreStride * sizeof(float), values_ + c * Step::kDepth, width_,
