@@ -125,7 +125,9 @@ void expect_row(heads_view<TQ> q, heads_view<TKV> k, heads_view<TKV> v, heads_vi
                 const attention_options& options, std::size_t h, std::size_t i,
                 bool exact_scores = false) {
   const std::size_t g = h / (q.heads() / k.heads());
-  const std::size_t seen = options.causal ? k.rows() - q.rows() + i + 1 : k.rows();
+  const std::size_t position = k.rows() - q.rows() + i;
+  const std::size_t seen = options.causal ? position + 1 : k.rows();
+  const std::size_t first = seen > options.window ? seen - options.window : 0;
   const double scale = options.scale ? static_cast<double>(*options.scale)
                                      : 1.0 / std::sqrt(static_cast<double>(q.size()));
   const auto scale_of = [&](matrix_view<const float> s, std::size_t j) {
@@ -145,19 +147,44 @@ void expect_row(heads_view<TQ> q, heads_view<TKV> k, heads_view<TKV> v, heads_vi
     s[j] = factor * sum;
     // The products and additions, a key's scale, and the scale.
     error[j] = exact_scores ? 0.0 : (size + 2) * u32 * std::abs(factor) * magnitudes;
+    // A slope's product, its sum with the scaled score, and the mask's sum with both.
+    const double before = std::abs(s[j]);
+    double added = 0;
+    if (!options.slopes.empty()) {
+      const double distance = static_cast<double>(j) - static_cast<double>(position);
+      s[j] += static_cast<double>(options.slopes[h]) * distance;
+      added += std::abs(static_cast<double>(options.slopes[h]) * distance);
+    }
+    if (!options.mask.empty()) {
+      const std::size_t m = h / (q.heads() / options.mask.heads());
+      const auto mask = static_cast<double>(options.mask(m, options.mask.rows() == 1 ? 0 : i, j));
+      s[j] += mask;
+      if (std::isfinite(mask)) added += std::abs(mask);
+    }
+    if (!options.slopes.empty() || !options.mask.empty()) error[j] += 3 * u32 * (before + added);
+    if (j < first) s[j] = -HUGE_VAL;  // outside the window
     most = std::max(most, s[j]);
+  }
+  if (most == -HUGE_VAL) {  // sees nothing
+    for (std::size_t c = 0; c < v.size(); ++c) ASSERT_EQ(static_cast<float>(out(h, i, c)), 0.0f);
+    return;
   }
   // The exponents: the distance from the maximum (which may lie 8 ln 2 below the largest), the factor
   // of the scores and their product are rounded, and so are they again when the maximum changes; then
-  // 2^x.
+  // 2^x, to 2^-22.4: of the score, where the maximum changes (twice at most, or what it multiplies is
+  // below 2^-16), and where ranges of keys are put together.
   // With bfloat16, w is rounded to 8 bits, from a polynomial good to 2^-13.2.
   const bool rounds_w = std::is_same_v<TQ, bfloat16> && std::is_same_v<TKV, bfloat16> &&
                         q.rows() * (q.heads() / k.heads()) > 8;
   double total = 0, mean_error = 0;
   for (std::size_t j = 0; j < seen; ++j) {
     const double t = most - s[j];
+    if (std::isinf(t)) {  // has no weight
+      s[j] = error[j] = 0;
+      continue;
+    }
     error[j] =
-        std::expm1(error[j] + 5 * u32 * (t + 6)) + 0x1p-21 + (rounds_w ? 0x1p-9 + 0x1p-13 : 0.0);
+        std::expm1(error[j] + 5 * u32 * (t + 6)) + 0x1p-20 + (rounds_w ? 0x1p-9 + 0x1p-13 : 0.0);
     s[j] = std::exp(-t);
     total += s[j];
     mean_error += s[j] * error[j];
@@ -278,7 +305,7 @@ void expect_large_scores(std::size_t q_rows) {
 }
 TEST(Attention, IsExactForLargeScores) {
   for_each_target([] {
-    for (const std::size_t q_rows : {2, 20}) {
+    for (const std::size_t q_rows : {2u, 20u}) {
       expect_large_scores<float>(q_rows);
       expect_large_scores<bfloat16>(q_rows);
       expect_large_scores<half>(q_rows);
@@ -290,7 +317,7 @@ TEST(Attention, IsExactForLargeScores) {
 TEST(Attention, FollowsARisingMaximum) {
   for_each_target([] {
     for (const double step : {0.01, 1.0, 50.0}) {
-      for (const std::size_t q_rows : {1, 9}) {
+      for (const std::size_t q_rows : {1u, 9u}) {
         heads_memory<float> q(1, q_rows, 8), k(1, 500, 8), v(1, 500, 8), out(1, q_rows, 8);
         q.fill([](auto, auto i, auto c) { return c == 0 ? 1.0 + double(i) : 0.0; });
         k.fill([&](auto, auto j, auto c) { return c == 0 ? step * double(j) : 0.0; });
@@ -305,10 +332,10 @@ TEST(Attention, FollowsARisingMaximum) {
 
 TEST(Attention, OfOneKeyOrOneWinnerIsItsValue) {
   for_each_target([] {
-    for (const std::size_t q_rows : {1, 12}) {
+    for (const std::size_t q_rows : {1u, 12u}) {
       heads_memory<float> q(1, q_rows, 64), k(1, 300, 64), v(1, 300, 64), out(1, q_rows, 64);
       q.fill([](auto...) { return 1.0; });
-      for (const std::size_t winner : {0, 150, 299}) {
+      for (const std::size_t winner : {0u, 150u, 299u}) {
         k.fill([&](auto, auto j, auto) { return j == winner ? 5.0 : 0.0; });
         v.fill_normal(1.0, 6);
         attention(q.view(), k.view(), v.view(), out.view(), {.scale = 1.0f});
@@ -337,7 +364,7 @@ TEST(Attention, OfEqualValuesIsThatValue) {
 
 TEST(Attention, SpecialValues) {
   for_each_target([] {
-    for (const std::size_t q_rows : {3, 40}) {
+    for (const std::size_t q_rows : {3u, 40u}) {
       heads_memory<float> q(1, q_rows, 16), k(1, 100, 16), v(1, 100, 16), out(1, q_rows, 16);
       q.fill([](auto, auto, auto c) { return c == 0 ? 1.0 : 0.5; });
       v.fill_normal(1.0, 9);
@@ -367,7 +394,9 @@ TEST(Attention, SpecialValues) {
       run(nan, 98, false, true);  // only the last two queries see it
       EXPECT_EQ(rows_with_nan(), 2u);
       run(-inf, 5, true, false);
-      EXPECT_EQ(rows_with_nan(), q_rows);
+      for (std::size_t i = 0; i < q_rows; ++i) {
+        for (std::size_t c = 0; c < 16; ++c) EXPECT_EQ(out.view()(0, i, c), 0.0f);
+      }
       // A key of -infinity has no weight.
       run(-inf, 0, false, false);
       EXPECT_EQ(rows_with_nan(), 0u);
@@ -379,9 +408,71 @@ TEST(Attention, SpecialValues) {
   });
 }
 
+// Masks, slopes and windows, alone and together, with few queries and many.
+template <class T>
+void expect_masked(const shape& s) {
+  SCOPED_TRACE(name(s));
+  heads_memory<T> q(s.heads, s.q_rows, s.size), k(s.kv_heads, s.kv_rows, s.size),
+      v(s.kv_heads, s.kv_rows, s.v_size), out(s.heads, s.q_rows, s.v_size);
+  q.fill_normal(1.0, 20);
+  k.fill_normal(1.0, 21);
+  v.fill_normal(1.0, 22);
+  heads_memory<float> of_head(s.heads, s.q_rows, s.kv_rows, layout::padded),
+      of_keys(1, 1, s.kv_rows);
+  of_head.fill_normal(2.0, 23);
+  of_keys.fill([](auto, auto, auto j) { return j % 7 == 3 || j < 5 ? -inf : 0.0f; });
+  for (std::size_t i = 0; i < s.q_rows; ++i) of_head.view()(s.heads - 1, i, i % s.kv_rows) = -inf;
+  std::vector<float> slopes(s.heads);
+  for (std::size_t h = 0; h < s.heads; ++h) slopes[h] = 0.5f / static_cast<float>(1 + h);
+  std::vector<attention_options> all(6);
+  all[0].mask = of_head.view();
+  all[1].mask = of_keys.view();
+  all[2].slopes = slopes;
+  all[3].window = 1;
+  all[4].window = 150;
+  all[5] = {.window = 37, .mask = of_head.view(), .slopes = slopes};
+  for (attention_options& options : all) {
+    options.causal = options.window != halfway::no_window || &options == &all[2];
+    attention(q.view(), k.view(), v.view(), out.view(), options);
+    expect_all(q.view(), k.view(), v.view(), out.view(), options);
+    if (::testing::Test::HasFatalFailure()) return;
+  }
+}
+TEST(Attention, TakesMasksSlopesAndWindows) {
+  for_each_target([] {
+    for (const shape& s : {shape{4, 2, 1, 1100, 16, 16}, shape{2, 2, 3, 70, 16, 24},
+                           shape{4, 2, 90, 400, 16, 16}, shape{1, 1, 300, 300, 8, 8}}) {
+      expect_masked<float>(s);
+      expect_masked<bfloat16>(s);
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+  });
+}
+
+// As in a batch with padding before its sequences: a row of padding sees nothing.
+TEST(Attention, IsZeroWhereAMaskHidesAllKeys) {
+  for_each_target([] {
+    for (const std::size_t q_rows : {1u, 20u}) {
+      heads_memory<float> q(4, q_rows, 16), k(4, 600, 16), v(4, 600, 16), out(4, q_rows, 16),
+          mask(2, q_rows, 600);
+      q.fill_normal(1.0, 24);
+      k.fill_normal(1.0, 25);
+      v.fill_normal(1.0, 26);
+      mask.fill([&](auto m, auto i, auto) { return m == 1 && i + 1 == q_rows ? -inf : 0.0f; });
+      attention(q.view(), k.view(), v.view(), out.view(), {.mask = mask.view()});
+      for (std::size_t h = 0; h < 4; ++h) {
+        if (h < 2) expect_row(q.view(), k.view(), v.view(), out.view(), {}, h, q_rows - 1);
+        for (std::size_t c = 0; c < 16; ++c) {
+          EXPECT_EQ(out.view()(h, q_rows - 1, c) == 0.0f, h >= 2) << h << " " << c;
+        }
+      }
+    }
+  });
+}
+
 TEST(Attention, MayOverwriteQ) {
   for_each_target([] {
-    for (const std::size_t q_rows : {1, 100}) {
+    for (const std::size_t q_rows : {1u, 100u}) {
       heads_memory<bfloat16> q(4, q_rows, 32, layout::token_major), k(2, 150, 32), v(2, 150, 32),
           out(4, q_rows, 32, layout::token_major);
       q.fill_normal(1.0, 11);
@@ -433,16 +524,16 @@ TEST(Attention, ReadsAProjectionInPlace) {
 }
 
 template <class T>
-void expect_same_bits_on_any_executor(const shape& s, bool causal) {
-  heads_memory<T> q(s.heads, s.q_rows, s.size), k(s.kv_heads, s.kv_rows, s.size),
-      v(s.kv_heads, s.kv_rows, s.v_size), one(s.heads, s.q_rows, s.v_size),
+void expect_same_bits_on_any_executor(const shape& s, bool causal, layout l = layout::dense) {
+  heads_memory<T> q(s.heads, s.q_rows, s.size), k(s.kv_heads, s.kv_rows, s.size, l),
+      v(s.kv_heads, s.kv_rows, s.v_size, l), one(s.heads, s.q_rows, s.v_size),
       other(s.heads, s.q_rows, s.v_size);
   q.fill_normal(1.0, 15);
   k.fill_normal(1.0, 16);
   v.fill_normal(1.0, 17);
   const attention_options options{.causal = causal};
   attention(q.view(), k.view(), v.view(), one.view(), options);
-  for (const std::size_t threads : {2, 5}) {
+  for (const std::size_t threads : {2u, 5u}) {
     halfway::thread_pool pool(threads);
     attention(q.view(), k.view(), v.view(), other.view(), options, pool);
     ASSERT_EQ(other.bits(), one.bits()) << name(s);
@@ -458,6 +549,9 @@ TEST(Attention, GivesTheSameBitsOnAnyExecutor) {
         expect_same_bits_on_any_executor<bfloat16>(s, causal);
       }
     }
+    // Several ranges of keys, of one head and of heads side by side.
+    expect_same_bits_on_any_executor<bfloat16>({3, 1, 2, 1700, 24, 24}, true);
+    expect_same_bits_on_any_executor<float>({20, 20, 1, 1100, 16, 16}, false, layout::token_major);
   });
 }
 
@@ -491,6 +585,14 @@ TEST(Attention, RefusesBadInput) {
   refuses(at(0, 4, 3, 0), at(512, 2, 5, 0), v, out, {}, {"q.size() is 0"});
   refuses(q, at(512, 2, 2, 8), at(1024, 2, 2, 6), out, {.causal = true},
           {"q.rows() (3)", "k.rows() (2)", "causal"});
+  refuses(q, k, v, out, {.window = 3}, {"window (3)", "causal"});
+  refuses(q, k, v, out, {.causal = true, .window = 0}, {"window is 0"});
+  refuses(q, k, v, out, {.mask = at(2048, 4, 2, 5)}, {"mask.rows() (2)", "q.rows() (3)"});
+  refuses(q, k, v, out, {.mask = at(2048, 4, 3, 4)}, {"mask.size() (4)", "k.rows() (5)"});
+  refuses(q, k, v, out, {.mask = at(2048, 3, 3, 5)}, {"q.heads() (4)", "mask.heads() (3)"});
+  refuses(q, k, v, out, {.mask = at(1550, 4, 3, 5)}, {"out and mask share memory"});
+  refuses(q, k, v, out, {.slopes = std::span<const float>(memory.data(), 2)},
+          {"slopes.size() (2)", "q.heads() (4)"});
   refuses(q, k, v, out, {.scale = 0.0f}, {"scale (0)", "positive"});
   refuses(q, k, v, out, {.scale = -1.0f}, {"scale (-1)", "positive"});
   refuses(q, k, v, out, {.scale = inf}, {"scale (inf)", "finite"});

@@ -14,7 +14,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <type_traits>
 
@@ -42,12 +44,26 @@ template <class T>
 concept attention_storage =
     float_storage<T> || std::same_as<T, std::int8_t> || std::same_as<T, int8>;
 
+/// attention_options::window where there is none.
+inline constexpr std::size_t no_window = std::numeric_limits<std::size_t>::max();
+
 struct attention_options {
   /// Query i sees the keys up to the one at k.rows() - q.rows() + i: the last query sees all, as
   /// with a cache of keys.
   bool causal = false;
   /// What scores are multiplied with; by default 1 / sqrt(q.size()).
   std::optional<float> scale = {};
+  /// Where causal: a query sees only the last so many of those keys (sliding window).
+  std::size_t window = no_window;
+  /// Added to the scaled scores; -infinity keeps a query from seeing a key. Element (m, i, j)
+  /// belongs to query i and key j of the heads that share mask m: q.heads() / mask.heads()
+  /// consecutive ones, such as all heads of a sequence of a batch. mask.rows() is q.rows(), or 1 for
+  /// all queries; mask.size() is k.rows(). Empty: none.
+  heads_view<const float> mask = {};
+  /// ALiBi (Press et al., 2022): slopes[h] times (j - p) is added to the scaled scores of head h, p
+  /// being the place among the keys where the query stands, i + k.rows() - q.rows(). q.heads()
+  /// slopes. Empty: none.
+  std::span<const float> slopes = {};
   /// What stored keys (values) of 8 bits are multiplied with: k.heads() x k.rows() factors, one for
   /// each token, or k.heads() x 1, one for each head. Empty: none.
   matrix_view<const float> k_scale = {};
@@ -63,6 +79,10 @@ inline constexpr std::size_t attention_task_rows = 528;
 // storage that is read in place with less traffic (Zen 5).
 template <class TKV>
 inline constexpr std::size_t attention_decode_rows = std::is_same_v<TKV, float> ? 4 : 8;
+
+// Heads of keys whose tokens lie side by side that are read together: a few KiB, so that memory is
+// read in order.
+inline constexpr std::size_t attention_heads_at_once = 16;
 
 template <class TKV>
 token_scales checked_scales(std::string_view where, std::string_view name,
@@ -101,15 +121,22 @@ void check_attention(std::string_view where, heads_view<const TQ> q, heads_view<
   if (q.size() == 0 && !out.empty()) [[unlikely]] {
     fail(concat(where, ": q.size() is 0"));
   }
+  if (options.window != no_window) {
+    if (options.window == 0) [[unlikely]]
+      fail(concat(where, ": window is 0"));
+    if (!options.causal) [[unlikely]] {
+      fail(concat(where, ": window (", options.window, ") is for causal attention"));
+    }
+  }
+  check_no_overlap(where, "out", "mask", overlap(out, options.mask));
   check_no_overlap(where, "out", "q", !same_places(out, q) && overlap(out, q));
   check_no_overlap(where, "out", "k", overlap(out, k));
   check_no_overlap(where, "out", "v", overlap(out, v));
 }
 
-// The scale times log2(e), since the kernels compute powers of two.
-inline float checked_log2_scale(std::string_view where, std::optional<float> scale,
-                                std::size_t size) {
-  constexpr double log2_e = 1.4426950408889634;
+inline constexpr double log2_e = 1.4426950408889634;  // the kernels compute powers of two
+
+inline double checked_scale(std::string_view where, std::optional<float> scale, std::size_t size) {
   const double factor = scale
                             ? static_cast<double>(*scale)
                             : 1.0 / std::sqrt(static_cast<double>(std::max<std::size_t>(size, 1)));
@@ -118,7 +145,30 @@ inline float checked_log2_scale(std::string_view where, std::optional<float> sca
         log2_scale <= std::numeric_limits<float>::max())) [[unlikely]] {
     fail(concat(where, ": scale (", *scale, ") must be positive and finite"));
   }
-  return log2_scale;
+  return factor;
+}
+
+inline score_bias checked_bias(std::string_view where, const attention_options& options,
+                               std::size_t heads, std::size_t q_rows, std::size_t kv_rows) {
+  score_bias bias{nullptr, 0, 0, 1, nullptr};
+  const heads_view<const float> mask = options.mask;
+  if (mask.data() != nullptr) {
+    if (mask.heads() == 0 || heads % mask.heads() != 0) [[unlikely]] {
+      fail(concat(where, ": q.heads() (", heads, ") must be a multiple of mask.heads() (",
+                  mask.heads(), ")"));
+    }
+    if (mask.rows() != 1) check_equal(where, "mask.rows()", mask.rows(), "q.rows()", q_rows);
+    check_equal(where, "mask.size()", mask.size(), "k.rows()", kv_rows);
+    bias.mask = mask.data();
+    bias.mask_head_stride = mask.head_stride();
+    bias.mask_row_stride = mask.rows() == 1 ? 0 : mask.row_stride();
+    bias.heads_to_a_mask = heads / mask.heads();
+  }
+  if (!options.slopes.empty()) {
+    check_equal(where, "slopes.size()", options.slopes.size(), "q.heads()", heads);
+    bias.slopes = options.slopes.data();
+  }
+  return bias;
 }
 
 // Keys and values of int8 share the kernels of std::int8_t.
@@ -130,6 +180,42 @@ head_rows<T> rows_of(heads_view<T> x) {
   return {x.data(), x.head_stride(), x.row_stride()};
 }
 
+// Runs the kernels for at most attention_decode_rows rows to a head of keys.
+template <class Config>
+void run_attention_of_few(const typename Config::Operands& operands, std::size_t kv_heads,
+                          executor_ref on) {
+  const std::size_t rows = operands.group * operands.q_rows;
+  const auto divide_up = [](std::size_t n, std::size_t by) { return (n + by - 1) / by; };
+  attention_ranges ranges{operands.first_key(0) / attention_range_keys, 0, nullptr,
+                          operands.v_size + 2};
+  ranges.count = divide_up(operands.kv_rows, attention_range_keys) - ranges.first;
+  std::unique_ptr<float[]> parts;
+  if (ranges.count > 1) {
+    parts.reset(new float[kv_heads * ranges.count * rows * ranges.part_floats]);
+    ranges.parts = parts.get();
+  }
+
+  // Heads that lie side by side are taken together as far as that leaves four tasks to a thread.
+  std::size_t at_once = 1;
+  if (operands.k.head_stride < operands.k.row_stride) {
+    const std::size_t wanted = on.threads() == 1 ? 1 : 4 * on.threads();
+    const std::size_t to_a_range = std::min(kv_heads, divide_up(wanted, ranges.count));
+    at_once = std::min(divide_up(kv_heads, to_a_range), attention_heads_at_once);
+  }
+  const std::size_t parts_of_heads = divide_up(kv_heads, at_once);
+  on.run(parts_of_heads * ranges.count, [&](std::size_t task) {
+    const std::size_t head = task / ranges.count * at_once;
+    HALFWAY_DISPATCH(AttentionDecodeKernel<Config>)
+    (operands, ranges, ranges.first + task % ranges.count, head,
+     std::min(at_once, kv_heads - head));
+  });
+  if (ranges.count > 1) {
+    on.run(kv_heads, [&](std::size_t head) {
+      HALFWAY_DISPATCH(AttentionCombineKernel<Config>)(operands, ranges, head);
+    });
+  }
+}
+
 }  // namespace detail
 
 /// out(h, i, :) = sum over j of w_j v(g, j, :), w = softmax over j of scale * (q(h, i, :) . k(g, j,
@@ -137,29 +223,34 @@ head_rows<T> rows_of(heads_view<T> x) {
 /// attention).
 ///
 /// q: heads x q_rows x size; k: kv_heads x kv_rows x size; v: kv_heads x kv_rows x v_size; out:
-/// heads x q_rows x v_size, which may be q. Any strides (core/heads_view.h). Each thread that runs a
-/// task keeps 4 (size + v_size + 17) bytes for each of up to 528 rows, and about 1 KiB * (size +
-/// v_size) and 32 KiB more.
+/// heads x q_rows x v_size, which may be q. Any sizes and any strides (core/heads_view.h), such as one
+/// query and the first kv_rows tokens of a cache. Options (attention_options) add to the scores and
+/// restrict which keys a query sees. Each thread that runs a task keeps 4 (size + v_size + 17) bytes
+/// for each of up to 528 rows, and about 1 KiB * (size + v_size) and 32 KiB more.
 ///
 /// Numbers: everything is computed in FP32 but for one case: where q, k and v are bfloat16 and the
-/// CPU has dot product instructions for it, these multiply (subnormal numbers count as zero), and w
-/// is rounded to bfloat16 before it is multiplied with v, unless there are at most eight queries to
-/// a head of k. Maximum, sum and results are always FP32, and out is rounded once, to nearest even.
-/// With u = 2^-24, t_j = the distance of score j from the row's largest, a_j = scale * sum |q||k|,
-/// and
-///   d = max over j of (size + 2) u a_j + 5 u (t_j + 6) + 2^-21      (2^-8 more with rounded w),
-/// the error of an element before that last rounding is at most
+/// CPU has dot product instructions for it, these multiply q with k (subnormal numbers count as zero),
+/// and, unless there are at most eight queries to a head of k, w with v, for which w is rounded to
+/// bfloat16. Maximum, sum and results are always FP32, and out is rounded once, to nearest even. With
+/// u = 2^-24, t_j = the distance of score j from the row's largest, a_j = scale * sum |q||k|, b_j = the
+/// sum of the magnitudes of what a mask and a slope add, and
+///   d = max over j of (size + 2) u a_j + 3 u (a_j + b_j) + 5 u (t_j + 6) + 2^-20
+/// (2^-8 more with rounded w; no 3 u (a_j + b_j) without mask and slopes), the error of an element
+/// before that last rounding is at most
 ///   (2 d + (kv_rows + 8) u) (sum over j of w_j |v_j|)
 /// to first order. The same call gives the same bits on the same target, on any executor.
 ///
-/// A row that sees a score of NaN or +infinity, or only -infinity, becomes NaN. Values beyond those
-/// that a query sees must be finite: it may multiply them by zero.
+/// A row that sees a score of NaN or +infinity becomes NaN; one whose scores are all -infinity, such
+/// as a row of padding that a mask hides altogether, becomes zero. Values that a query does not see,
+/// or sees with a weight of zero, must be finite: it may multiply them by zero.
 ///
-/// The work is cut by heads of k and blocks of rows.
+/// The work is cut by heads of k and blocks of rows, or, for up to eight queries to a head, by heads
+/// and ranges of 512 keys, of which each row's maximum, sum and results are put together in order.
 ///
 /// Errors, before anything is written: shapes that do not fit; no keys; more queries than keys
-/// where causal; a scale that is not positive and finite; scales of another shape; out sharing
-/// memory with k or v, or with q other than element for element.
+/// where causal; a scale that is not positive and finite; scales of another shape; a mask or slopes of
+/// another shape; a window of 0, or without causal; out sharing memory with k, v or the mask, or with
+/// q other than element for element.
 template <class Q, class K, class V, class Out>
 requires(attention_float<std::remove_const_t<Q>>&& attention_storage<std::remove_const_t<K>>&&
              std::same_as<std::remove_const_t<K>, std::remove_const_t<V>>&&
@@ -172,7 +263,9 @@ requires(attention_float<std::remove_const_t<Q>>&& attention_storage<std::remove
   using TKV = std::remove_const_t<K>;
   using Raw = detail::attention_raw<TKV>;
   detail::check_attention<TQ, TKV, Out>(where, q, k, v, out, options);
-  const float log2_scale = detail::checked_log2_scale(where, options.scale, q.size());
+  const double scale = detail::checked_scale(where, options.scale, q.size());
+  const detail::score_bias bias =
+      detail::checked_bias(where, options, q.heads(), q.rows(), k.rows());
   const auto k_scale =
       detail::checked_scales<TKV>(where, "k_scale", options.k_scale, k.heads(), k.rows());
   const auto v_scale =
@@ -181,26 +274,27 @@ requires(attention_float<std::remove_const_t<Q>>&& attention_storage<std::remove
 
   const auto raw = [](const TKV* p) { return reinterpret_cast<const Raw*>(p); };
   using Config = detail::attention_config<TQ, Raw, Out>;
-  typename Config::Operands operands{{q.data(), q.head_stride(), q.row_stride()},
-                                     {raw(k.data()), k.head_stride(), k.row_stride()},
-                                     {raw(v.data()), v.head_stride(), v.row_stride()},
-                                     detail::rows_of(out),
-                                     k_scale,
-                                     v_scale,
-                                     q.heads() / k.heads(),
-                                     q.rows(),
-                                     k.rows(),
-                                     q.size(),
-                                     v.size(),
-                                     log2_scale,
-                                     options.causal,
-                                     &detail::thread_scratch};
+  typename Config::Operands operands{
+      {q.data(), q.head_stride(), q.row_stride()},
+      {raw(k.data()), k.head_stride(), k.row_stride()},
+      {raw(v.data()), v.head_stride(), v.row_stride()},
+      detail::rows_of(out),
+      k_scale,
+      v_scale,
+      q.heads() / k.heads(),
+      q.rows(),
+      k.rows(),
+      q.size(),
+      v.size(),
+      static_cast<float>(scale),
+      static_cast<float>((bias.is_empty() ? scale : 1.0) * detail::log2_e),
+      bias,
+      options.causal,
+      options.window,
+      &detail::thread_scratch};
   const std::size_t rows = operands.group * operands.q_rows;
   if (rows <= detail::attention_decode_rows<Raw>) {
-    on.run(k.heads(), [&](std::size_t kv_head) {
-      HALFWAY_DISPATCH(AttentionDecodeKernel<Config>)(operands, kv_head);
-    });
-    return;
+    return detail::run_attention_of_few<Config>(operands, k.heads(), on);
   }
   // At least four tasks to a thread, where that leaves blocks to cut.
   const std::size_t threads = on.threads();

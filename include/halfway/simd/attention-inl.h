@@ -91,7 +91,7 @@ class AttentionTask {
     units_ = UnitsOfSize<Step>(p_.size);
     q_stride_ = 4 * units_;
     width_ = hwy::RoundUpTo(p_.v_size, kGranule);
-    const size_t block = HWY_MIN(hwy::RoundUpTo(LastKey(), kKeyColumns), kKeyBlock);
+    const size_t block = HWY_MIN(hwy::RoundUpTo(EndKey(), kKeyColumns), kKeyBlock);
     size_t bytes = 0;
     const auto take = [&](size_t n) {
       const size_t at = bytes;
@@ -122,24 +122,33 @@ class AttentionTask {
       PackQuery<Step>(p_.q_row(kv_head_, first_ + r), p_.size, q_ + r * q_stride_);
     }
     hwy::ZeroBytes(q_ + rows_ * q_stride_, (PaddedRows() - rows_) * q_stride_);
-    const size_t last_key = LastKey();
-    for (size_t key = 0; key < last_key; key += kKeyBlock) {
-      RunBlock(key, HWY_MIN(kKeyBlock, last_key - key));
+    hwy::ZeroBytes(result_, PaddedRows() * width_ * sizeof(float));
+    for (size_t r = 0; r < rows_; ++r) ClearState(StateOf(r));
+    const size_t end = EndKey();
+    for (size_t key = FirstBlock(); key < end; key += kKeyBlock) {
+      RunBlock(key, HWY_MIN(kKeyBlock, end - key));
     }
     for (size_t r = 0; r < rows_; ++r) {
-      StoreQuotient(result_ + r * width_, sums_ + r * kGranule, p_.v_size,
+      StoreQuotient(result_ + r * width_, SumOf(StateOf(r)), p_.v_size,
                     p_.out_row(kv_head_, first_ + r));
     }
   }
 
  private:
   HWY_INLINE size_t PaddedRows() const { return hwy::RoundUpTo(rows_, kTileRows); }
-  HWY_INLINE size_t LastKey() const { return p_.keys_of(first_ + rows_ - 1); }
+  HWY_INLINE RowState StateOf(size_t r) const { return {max_ + r, sums_ + r * kGranule}; }
+  HWY_INLINE size_t EndKey() const { return p_.end_key(first_ + rows_ - 1); }
+  // Whole blocks before it are seen by no row.
+  HWY_INLINE size_t FirstBlock() const { return p_.first_key(first_) / kKeyBlock * kKeyBlock; }
 
-  // Keys of the block that starts at `key` which row r of the task sees.
+  // Keys of the block that starts at `key` up to the last that row r of the task sees.
   HWY_INLINE size_t Seen(size_t r, size_t key, size_t keys) const {
-    const size_t all = p_.keys_of(first_ + r);
-    return all <= key ? 0 : HWY_MIN(all - key, keys);
+    const size_t end = p_.end_key(first_ + r);
+    return end <= key ? 0 : HWY_MIN(end - key, keys);
+  }
+  // May any of `count` rows from row r see one of the keys?
+  HWY_INLINE bool SeesAny(size_t r, size_t count, size_t key, size_t keys) const {
+    return Seen(r + count - 1, key, keys) != 0 && p_.first_key(first_ + r) < key + keys;
   }
 
   HWY_INLINE void RunBlock(size_t key, size_t keys) {
@@ -154,7 +163,7 @@ class AttentionTask {
                      p_.v_scale.of_head(kv_head_).from_row(key), values_);
     for (size_t r = 0; r < rows_; r += kQueryBlock) {
       const size_t count = HWY_MIN(kQueryBlock, rows_ - r);
-      if (Seen(r + count - 1, key, keys) != 0) RunRows(r, count, key, keys);
+      if (SeesAny(r, count, key, keys)) RunRows(r, count, key, keys);
     }
   }
 
@@ -162,11 +171,11 @@ class AttentionTask {
 
   // Rows [r, r + count) of the task with the block.
   HWY_NOINLINE void RunRows(size_t r, size_t count, size_t key, size_t keys) {
-    const bool first = key == 0;
     for (size_t j = 0; j < keys; j += kKeyColumns) {
       for (size_t i = 0; i < count; i += kTileRows) {
-        const size_t seen = Seen(r + HWY_MIN(i + kTileRows, count) - 1, key, keys);
-        if (seen <= j) continue;
+        const size_t tile_rows = HWY_MIN(kTileRows, count - i);
+        if (!SeesAny(r + i, tile_rows, key + j, HWY_MIN(kKeyColumns, keys - j))) continue;
+        const size_t seen = Seen(r + i + tile_rows - 1, key, keys);
         MultiplyRows<Step>(q_ + (r + i) * q_stride_, q_stride_, PanelOfKeys(j), kKeyColumns, units_,
                            scores_ + i * kScoreStride + j, kScoreStride,
                            hwy::RoundUpTo(HWY_MIN(seen - j, kKeyColumns), kGranule), false);
@@ -175,36 +184,27 @@ class AttentionTask {
 
     for (size_t i = 0; i < count; i += kTileRows) {
       const size_t tile_rows = HWY_MIN(kTileRows, count - i);
+      if (!SeesAny(r + i, tile_rows, key, keys)) continue;
       const size_t seen = Seen(r + i + tile_rows - 1, key, keys);
-      if (seen == 0) continue;
       const size_t padded = hwy::RoundUpTo(seen, 2 * hn::Lanes(GemmDF()));
       for (size_t t = 0; t < tile_rows; ++t) {
         const size_t row = r + i + t;
-        const float factor = SoftmaxOfBlock<kIsBF16>(
-            scores_ + (i + t) * kScoreStride, Seen(row, key, keys), padded, p_.log2_scale, first,
-            RowState{max_ + row, sums_ + row * kGranule});
-        if (HWY_UNLIKELY(factor != 1.0f)) ScaleResult(row, factor);
+        const float factor = SoftmaxOfRow<kIsBF16>(p_, kv_head_, first_ + row, key, keys, padded,
+                                                   StateOf(row), scores_ + (i + t) * kScoreStride);
+        if (HWY_UNLIKELY(factor != 1.0f)) ScaleRun(factor, width_, result_ + row * width_);
       }
     }
 
     for (size_t c = 0; c < width_; c += kValueColumns) {
       for (size_t i = 0; i < count; i += kTileRows) {
-        const size_t seen = Seen(r + HWY_MIN(i + kTileRows, count) - 1, key, keys);
-        if (seen == 0) continue;
+        const size_t tile_rows = HWY_MIN(kTileRows, count - i);
+        if (!SeesAny(r + i, tile_rows, key, keys)) continue;
+        const size_t seen = Seen(r + i + tile_rows - 1, key, keys);
         MultiplyRows<Step>(reinterpret_cast<const uint8_t*>(scores_ + i * kScoreStride),
                            kScoreStride * sizeof(float), values_ + c * Step::kDepth, width_,
                            hwy::DivCeil(seen, Step::kDepth), result_ + (r + i) * width_ + c, width_,
-                           HWY_MIN(kValueColumns, width_ - c), !first);
+                           HWY_MIN(kValueColumns, width_ - c), true);
       }
-    }
-  }
-
-  HWY_NOINLINE void ScaleResult(size_t row, float factor) {
-    const GemmDF df;
-    float* HWY_RESTRICT to = result_ + row * width_;
-    const auto by = hn::Set(df, factor);
-    for (size_t c = 0; c < width_; c += hn::Lanes(df)) {
-      hn::StoreU(hn::Mul(hn::LoadU(df, to + c), by), df, to + c);
     }
   }
 

@@ -67,9 +67,17 @@ HWY_INLINE hn::VFromD<DF> Exp2(DF df, hn::VFromD<DF> x) {
 
 // Where a row stands between blocks.
 struct RowState {
-  float* max;   // m
+  float* max;   // m; -infinity before the first block
   float* sums;  // partial sums of p, as many as a vector has lanes
 };
+
+HWY_INLINE void ClearState(const RowState row) {
+  *row.max = -std::numeric_limits<float>::infinity();
+  hn::StoreU(hn::Zero(GemmDF()), GemmDF(), row.sums);
+}
+HWY_INLINE float SumOf(const RowState row) {
+  return hn::ReduceSum(GemmDF(), hn::LoadU(GemmDF(), row.sums));
+}
 
 // Takes s[0, n), scores of a row, into account: they become p, and zeros follow up to `padded`
 // (a multiple of the lanes), as floats or (kToBF16) as bfloat16 from the same address. Returns what
@@ -79,7 +87,7 @@ struct RowState {
 // and FP32 has room for that.
 template <bool kToBF16>
 HWY_INLINE float SoftmaxOfBlock(float* HWY_RESTRICT s, const size_t n, const size_t padded,
-                                const float c, const bool first, const RowState row) {
+                                const float c, const RowState row) {
   const GemmDF df;
   using V = GemmVF;
   const size_t lanes = hn::Lanes(df);
@@ -100,17 +108,14 @@ HWY_INLINE float SoftmaxOfBlock(float* HWY_RESTRICT s, const size_t n, const siz
   const float max =
       HWY_MAX(hn::ReduceMax(df, hn::Max(max0, max1)), -std::numeric_limits<float>::max());
   float factor = 1.0f;
-  V sum = hn::Zero(df);
-  if (first) {
+  V sum = hn::LoadU(df, row.sums);
+  if (HWY_UNLIKELY(*row.max == -std::numeric_limits<float>::infinity())) {
     *row.max = max;
-  } else {
-    sum = hn::LoadU(df, row.sums);
-    if (HWY_UNLIKELY((max - *row.max) * c > 8.0f)) {
-      const hn::CappedTag<float, 1> d1;
-      factor = hn::GetLane(Exp2<false>(d1, hn::Set(d1, (*row.max - max) * c)));
-      sum = hn::Mul(sum, hn::Set(df, factor));
-      *row.max = max;
-    }
+  } else if (HWY_UNLIKELY((max - *row.max) * c > 8.0f)) {
+    const hn::CappedTag<float, 1> d1;
+    factor = hn::GetLane(Exp2<false>(d1, hn::Set(d1, (*row.max - max) * c)));
+    sum = hn::Mul(sum, hn::Set(df, factor));
+    *row.max = max;
   }
 
   const auto vc = hn::Set(df, c);
@@ -142,13 +147,59 @@ HWY_INLINE float SoftmaxOfBlock(float* HWY_RESTRICT s, const size_t n, const siz
   return factor;
 }
 
-// to[0, n) = from[0, n) divided by the sum of the partial sums.
-template <class T>
-HWY_INLINE void StoreQuotient(const float* HWY_RESTRICT from, const float* HWY_RESTRICT sums,
-                              size_t n, T* HWY_RESTRICT to) {
+// s[j] = scale s[j] + what the bias adds to the score of key `first` + j, for n keys. One rounding
+// each for a slope's product, the scaled score with it, and the mask.
+HWY_INLINE void AddBias(const float* HWY_RESTRICT mask, const float slope, const float distance,
+                        const float scale, const size_t n, float* HWY_RESTRICT s) {
   const GemmDF df;
   const size_t lanes = hn::Lanes(df);
-  const GemmVF by = hn::Set(df, 1.0f / hn::ReduceSum(df, hn::LoadU(df, sums)));
+  const auto vscale = hn::Set(df, scale), vslope = hn::Set(df, slope);
+  auto from_query = hn::Iota(df, distance);
+  for (size_t j = 0; j < n; j += lanes) {
+    auto v = hn::MulAdd(hn::LoadU(df, s + j), vscale, hn::Mul(from_query, vslope));
+    if (mask != nullptr) v = hn::Add(v, hn::LoadN(df, mask + j, HWY_MIN(lanes, n - j)));
+    hn::StoreU(v, df, s + j);
+    from_query = hn::Add(from_query, hn::Set(df, static_cast<float>(lanes)));
+  }
+}
+
+// SoftmaxOfBlock of row r with keys [key, key + keys) of a head: of those that it sees, with what is
+// added to their scores. The others count as if their scores were -infinity.
+template <bool kToBF16, class Operands>
+HWY_INLINE float SoftmaxOfRow(const Operands& p, size_t kv_head, size_t r, size_t key, size_t keys,
+                              size_t padded, RowState row, float* HWY_RESTRICT s) {
+  const size_t end = p.end_key(r);
+  const size_t seen = end <= key ? 0 : HWY_MIN(end - key, keys);
+  if (!p.bias.is_empty()) {
+    const size_t head = kv_head * p.group + r % p.group;
+    const float slope = p.bias.slopes == nullptr ? 0.0f : p.bias.slopes[head];
+    const float distance =
+        static_cast<float>(static_cast<ptrdiff_t>(key) - static_cast<ptrdiff_t>(p.position(r)));
+    AddBias(p.bias.of_row(head, r / p.group, key), slope, distance, p.scale, seen, s);
+  }
+  const size_t begin = p.first_key(r);
+  if (HWY_UNLIKELY(begin > key)) {
+    const size_t n = HWY_MIN(begin - key, seen);
+    for (size_t j = 0; j < n; ++j) s[j] = -std::numeric_limits<float>::infinity();
+  }
+  return SoftmaxOfBlock<kToBF16>(s, seen, padded, p.log2_scale, row);
+}
+
+// to[0, n) = to[0, n) * by, n a multiple of the lanes.
+HWY_INLINE void ScaleRun(float by, size_t n, float* HWY_RESTRICT to) {
+  const GemmDF df;
+  for (size_t c = 0; c < n; c += hn::Lanes(df)) {
+    hn::StoreU(hn::Mul(hn::LoadU(df, to + c), hn::Set(df, by)), df, to + c);
+  }
+}
+
+// to[0, n) = from[0, n) divided by the sum; 0 where no score was above -infinity.
+template <class T>
+HWY_INLINE void StoreQuotient(const float* HWY_RESTRICT from, float sum, size_t n,
+                              T* HWY_RESTRICT to) {
+  const GemmDF df;
+  const size_t lanes = hn::Lanes(df);
+  const GemmVF by = hn::Set(df, sum == 0.0f ? 0.0f : 1.0f / sum);
   size_t c = 0;
   for (; c + lanes <= n; c += lanes) {
     StoreF32(hn::Mul(hn::LoadU(df, from + c), by), df, to + c);
