@@ -91,7 +91,8 @@ TEST(GemmOptions, AreAppliedInOrder) {
           // alpha is a power of 2, so it does not matter which of the scales meets it.
           const float first = column_major ? p.column_scale[j] : p.row_scale[i];
           const float second = column_major ? p.row_scale[i] : p.column_scale[j];
-          const float scaled = sums(i, j) * (0.5f * first) * second;
+          const volatile float scaled =  // rounded, where the compiler might contract
+              sums(i, j) * (0.5f * first) * second;
           want[j] = scaled + p.bias[j];
         }
         halfway::gelu(want, want);

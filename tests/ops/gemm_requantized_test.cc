@@ -12,14 +12,15 @@
 #include <string>
 #include <vector>
 
+#include "halfway/ops/packed_matrix.h"
 #include "support/expect_error.h"
 #include "support/for_each_target.h"
 
 namespace {
 
-using halfway::testing::message_of;
 using halfway::matrix;
 using halfway::testing::for_each_target;
+using halfway::testing::message_of;
 
 // The definition, written out: float scaling of the exact sum, ties to even, then the zero point,
 // then saturation.
@@ -57,12 +58,17 @@ void check(std::size_t m, std::size_t n, std::size_t k, bool per_channel, bool w
   halfway::gemm_requantized(
       a, b, c,
       {.a_zero_point = a_zero_point, .bias = bias, .scale = scale, .c_zero_point = c_zero_point});
+  std::vector<TC> of_packed(m * n);
+  halfway::gemm_requantized(
+      a, halfway::packed_matrix(b), halfway::matrix_view<TC>(of_packed.data(), m, n),
+      {.a_zero_point = a_zero_point, .bias = bias, .scale = scale, .c_zero_point = c_zero_point});
   for (std::size_t i = 0; i < m; ++i) {
     for (std::size_t j = 0; j < n; ++j) {
       std::int64_t sum = with_bias ? bias[j] : 0;
       for (std::size_t q = 0; q < k; ++q) sum += (std::int64_t{a(i, q)} - a_zero_point) * b(q, j);
       ASSERT_EQ(c(i, j), reference<TC>(sum, scale[per_channel ? j : 0], c_zero_point))
           << "(" << i << ", " << j << "), sum " << sum;
+      ASSERT_EQ(of_packed[i * n + j], c(i, j)) << "packed at (" << i << ", " << j << ")";
     }
   }
 }

@@ -38,10 +38,9 @@ void fill(matrix<T>& m, unsigned seed) {
 template <class Types>
 class PackedMatrixTest : public ::testing::Test {};
 
-using FloatTypes =
-    ::testing::Types<std::tuple<float, float>, std::tuple<bfloat16, bfloat16>,
-                     std::tuple<half, half>, std::tuple<float, bfloat16>,
-                     std::tuple<bfloat16, halfway::float8_e4m3fn>>;
+using FloatTypes = ::testing::Types<std::tuple<float, float>, std::tuple<bfloat16, bfloat16>,
+                                    std::tuple<half, half>, std::tuple<float, bfloat16>,
+                                    std::tuple<bfloat16, halfway::float8_e4m3fn>>;
 TYPED_TEST_SUITE(PackedMatrixTest, FloatTypes);
 
 // Packing changes where elements lie, not the order in which they are summed: but for operands that
@@ -82,6 +81,40 @@ TYPED_TEST(PackedMatrixTest, GivesTheBitsOfTheProductOfMatrices) {
     expect_same_as_matrices<TA, TB>(3, 20, 4999, true);
     expect_same_as_matrices<TA, TB>(270, 5, 2051, false);
   });
+}
+
+// Weights that come from memory are taken in parts, ahead of need.
+template <class TA, class TB, class TC>
+void expect_same_as_matrices_of_large(std::size_t k, std::size_t n) {
+  matrix<TA> a(24, k);
+  matrix<TB> b(k, n);
+  std::mt19937 random(7);
+  const auto fill_small = [&](auto& m) {  // exact sums: the order does not matter
+    for (auto& x : m.elements())
+      x = std::remove_cvref_t<decltype(x)>(static_cast<int>(random() % 5) - 1);
+  };
+  fill_small(b);
+  fill_small(a);
+  const packed_matrix packed(b);
+  ASSERT_GE(packed.bytes(), std::size_t{8} << 20);
+  matrix<TC> want(24, n), got(24, n);
+  halfway::gemm(a, b, want);
+  for_each_target([&] {
+    for (std::size_t m : {4, 5, 7, 8, 9, 11, 13, 16, 24}) {
+      const auto rows = a.view().block(0, 0, m, k);
+      const auto of_rows = got.view().block(0, 0, m, n);
+      halfway::gemm(rows, packed, of_rows);
+      for (std::size_t i = 0; i < m * n; ++i) {
+        ASSERT_EQ(got.elements()[i], want.elements()[i]) << m << " rows, element " << i;
+      }
+    }
+  });
+}
+
+TEST(PackedMatrix, LargeWeightsGiveTheSame) {
+  expect_same_as_matrices_of_large<float, float, float>(1100, 2000);
+  expect_same_as_matrices_of_large<bfloat16, bfloat16, bfloat16>(2200, 2000);
+  expect_same_as_matrices_of_large<std::int8_t, std::int8_t, std::int32_t>(4403, 2000);
 }
 
 template <class TA>

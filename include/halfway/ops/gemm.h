@@ -77,17 +77,42 @@ void check_gemm(std::string_view where, matrix_view<const TA> a, matrix_view<con
   check_no_overlap(where, "c", "b", overlap(c, b));
 }
 
-inline void check_bias(std::string_view where, std::size_t size, std::size_t columns) {
-  if (size != 0) check_equal(where, "bias.size", size, "c.cols", columns);
-}
-
-// The kernel's view of checked operands; TA and TB are what the kernel reads.
+// The kernel's view of checked operands; TA and TB are what the kernel reads. Packed weights make their
+// own.
 template <class TA, class TB, class MA, class MB>
 gemm_operands<TA, TB> make_operands(const TA* a_data, const MA& a, const TB* b_data, const MB& b) {
-  return {a_data,         a.row_stride(), a.col_stride(), b_data,  b.row_stride(), b.col_stride(),
-          a.rows(),       b.cols(),       a.cols(),       nullptr, nullptr,        0,
-          &thread_scratch};
+  return {.a = a_data,
+          .a_row_stride = a.row_stride(),
+          .a_col_stride = a.col_stride(),
+          .b = b_data,
+          .b_row_stride = b.row_stride(),
+          .b_col_stride = b.col_stride(),
+          .m = a.rows(),
+          .n = b.cols(),
+          .k = a.cols(),
+          .scratch = &thread_scratch};
 }
+
+// What makes the kernel's view of packed weights b, which keep it from others.
+struct packed_access {
+  template <class TA>
+  static auto operands(const TA* a, const auto& view_of_a, const auto& b) {
+    auto of_both = b.template operands<TA>();
+    of_both.a = a;
+    of_both.a_row_stride = view_of_a.row_stride();
+    of_both.a_col_stride = view_of_a.col_stride();
+    of_both.m = view_of_a.rows();
+    of_both.n = b.cols();
+    of_both.k = b.rows();
+    of_both.b_streams = b.bytes() >= streamed_bytes;
+    of_both.scratch = &thread_scratch;
+    return of_both;
+  }
+
+  // More than the caches of one core keep from one product to the next. Measured with 16 rows on Zen 5:
+  // at 4 MiB asking for it ahead of need costs 12%, from 16 MiB on it gains 10 to 30%.
+  static constexpr std::size_t streamed_bytes = std::size_t{8} << 20;
+};
 
 }  // namespace detail
 

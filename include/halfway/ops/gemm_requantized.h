@@ -19,6 +19,7 @@
 #include "halfway/core/matrix.h"
 #include "halfway/ops/gemm.h"
 #include "halfway/ops/gemm_tasks.h"
+#include "halfway/ops/packed_matrix.h"
 #include "halfway/simd/gemm_args.h"
 
 namespace halfway {
@@ -35,6 +36,58 @@ struct requantize_options {
   /// The code of c that stands for zero; not used where c is float.
   std::int32_t c_zero_point = 0;
 };
+
+namespace detail {
+
+// What the output allows; TA and TC are the element types of a and c.
+template <class TA, class TC>
+void check_requantize(std::string_view where, const requantize_options& options,
+                      std::size_t columns) {
+  if (!options.bias.empty())
+    check_equal(where, "bias.size", options.bias.size(), "c.cols", columns);
+  if (options.scale.size() > 1)
+    check_equal(where, "scale.size", options.scale.size(), "c.cols", columns);
+  for (std::size_t j = 0; j < options.scale.size(); ++j) {
+    if (!(std::isfinite(options.scale[j]) && options.scale[j] > 0.0f)) {
+      fail(concat(where, ": scale[", j, "] (", options.scale[j], ") must be finite and positive"));
+    }
+  }
+  const auto check_zero_point = [&](std::string_view name, std::int32_t value, bool is_signed) {
+    const std::int32_t lowest = is_signed ? -128 : 0;
+    if (value < lowest || value > lowest + 255) {
+      fail(concat(where, ": ", name, " (", value, ") must lie in [", lowest, ", ", lowest + 255,
+                  "]"));
+    }
+  };
+  check_zero_point("a_zero_point", options.a_zero_point, signed_byte<TA>);
+  if constexpr (byte_integer<TC>)
+    check_zero_point("c_zero_point", options.c_zero_point, signed_byte<TC>);
+}
+
+// The product of checked operands, of bytes, into c.
+template <bool kPackedB, class TA, class TC>
+void run_requantized(const gemm_operands<TA, std::int8_t>& operands, matrix_view<TC> c,
+                     const requantize_options& options, executor_ref on) {
+  static constexpr float one = 1.0f;
+  const auto run = [&](auto* c_data) {
+    using Epilogue = requantize_epilogue<std::remove_pointer_t<decltype(c_data)>>;
+    using Config = gemm_config<TA, std::int8_t, Epilogue, kPackedB>;
+    const Epilogue epilogue{{c_data, c.row_stride(), c.col_stride()},
+                            options.a_zero_point,
+                            options.bias.empty() ? nullptr : options.bias.data(),
+                            options.scale.empty() ? &one : options.scale.data(),
+                            options.scale.size() > 1,
+                            options.c_zero_point};
+    run_gemm<Config>(operands, epilogue, on);
+  };
+  if constexpr (byte_integer<TC>) {
+    run(raw(c.data()));
+  } else {
+    run(c.data());
+  }
+}
+
+}  // namespace detail
 
 /// c = saturate(round(scale * (sum over k of (a - a_zero_point) * b + bias)) + c_zero_point),
 /// ONNX's QLinearMatMul with symmetric weights; where c is float, c = scale * (...).
@@ -63,46 +116,31 @@ requires(byte_integer<std::remove_const_t<element_of<A>>>&&
   const matrix_view<const TB> vb = as_view(b);
   const matrix_view<TC> vc = as_view(c);
   detail::check_gemm(where, va, vb, vc);
-  detail::check_bias(where, options.bias.size(), vc.cols());
-  if (options.scale.size() > 1)
-    detail::check_equal(where, "scale.size", options.scale.size(), "c.cols", vc.cols());
-  for (std::size_t j = 0; j < options.scale.size(); ++j) {
-    if (!(std::isfinite(options.scale[j]) && options.scale[j] > 0.0f)) {
-      fail(detail::concat(where, ": scale[", j, "] (", options.scale[j],
-                          ") must be finite and positive"));
-    }
-  }
-  const auto check_zero_point = [&](std::string_view name, std::int32_t value, bool is_signed) {
-    const std::int32_t lowest = is_signed ? -128 : 0;
-    if (value < lowest || value > lowest + 255) {
-      fail(detail::concat(where, ": ", name, " (", value, ") must lie in [", lowest, ", ",
-                          lowest + 255, "]"));
-    }
-  };
-  check_zero_point("a_zero_point", options.a_zero_point, signed_byte<TA>);
-  if constexpr (byte_integer<TC>)
-    check_zero_point("c_zero_point", options.c_zero_point, signed_byte<TC>);
+  detail::check_requantize<TA, TC>(where, options, vc.cols());
   if (vc.empty()) return;
+  detail::run_requantized<false>(
+      detail::make_operands(detail::raw(va.data()), va, detail::raw(vb.data()), vb), vc, options,
+      on);
+}
 
-  static constexpr float one = 1.0f;
-  const auto run = [&](auto* c_data) {
-    using Epilogue = detail::requantize_epilogue<std::remove_pointer_t<decltype(c_data)>>;
-    using Config = detail::gemm_config<detail::raw_byte<TA>, std::int8_t, Epilogue>;
-    const Epilogue epilogue{{c_data, vc.row_stride(), vc.col_stride()},
-                            options.a_zero_point,
-                            options.bias.empty() ? nullptr : options.bias.data(),
-                            options.scale.empty() ? &one : options.scale.data(),
-                            options.scale.size() > 1,
-                            options.c_zero_point};
-    detail::run_gemm<Config>(
-        detail::make_operands(detail::raw(va.data()), va, detail::raw(vb.data()), vb), epilogue,
-        on);
-  };
-  if constexpr (byte_integer<TC>) {
-    run(detail::raw(vc.data()));
-  } else {
-    run(vc.data());
-  }
+/// The same with weights packed once.
+template <matrix_like A, packable T, matrix_like C>
+requires(byte_integer<std::remove_const_t<element_of<A>>>&& signed_byte<T> &&
+         (byte_integer<element_of<C>> ||
+          std::same_as<element_of<C>,
+                       float>)) void gemm_requantized(const A& a, const packed_matrix<T>& b, C&& c,
+                                                      const requantize_options& options = {},
+                                                      executor_ref on = {}) {
+  using TA = std::remove_const_t<element_of<A>>;
+  using TC = element_of<C>;
+  constexpr std::string_view where = "halfway::gemm_requantized";
+  const matrix_view<const TA> va = as_view(a);
+  const matrix_view<TC> vc = as_view(c);
+  detail::check_gemm_shapes(where, va, b, vc);
+  detail::check_requantize<TA, TC>(where, options, vc.cols());
+  if (vc.empty()) return;
+  detail::run_requantized<true>(detail::packed_access::operands(detail::raw(va.data()), va, b), vc,
+                                options, on);
 }
 
 }  // namespace halfway

@@ -67,29 +67,10 @@ class packed_matrix {
  private:
   using raw = std::conditional_t<signed_byte<T>, std::int8_t, T>;
 
-  template <matrix_like A, packable U, matrix_like C>
-  requires float_storage<U>
-  friend void gemm(const A& a, const packed_matrix<U>& b, C&& c, const gemm_options& options,
-                   executor_ref on);
-  template <matrix_like A, packable U, matrix_like C>
-  requires signed_byte<U>
-  friend void gemm(const A& a, const packed_matrix<U>& b, C&& c, executor_ref on);
-
+  friend detail::packed_access;
   template <class TA>
-  detail::gemm_operands<TA, raw> operands(const TA* a, const auto& va) const {
-    return {a,
-            va.row_stride(),
-            va.col_stride(),
-            panels_.data(),
-            0,
-            0,
-            va.rows(),
-            cols_,
-            rows_,
-            column_sums_.data(),
-            nullptr,
-            0,
-            &detail::thread_scratch};
+  detail::gemm_operands<TA, raw> operands() const {
+    return {.b = panels_.data(), .b_column_sums = column_sums_.data()};
   }
 
   std::size_t rows_ = 0;
@@ -113,7 +94,8 @@ void gemm(const A& a, const packed_matrix<T>& b, C&& c, const gemm_options& opti
   detail::check_linear(va, b, vc, options);
   if (vc.empty()) return;
   using Config = detail::gemm_config<TA, T, detail::linear_epilogue<TC>, true>;
-  detail::run_gemm<Config>(b.operands(va.data(), va), detail::make_epilogue(vc, options), on);
+  detail::run_gemm<Config>(detail::packed_access::operands(va.data(), va, b),
+                           detail::make_epilogue(vc, options), on);
 }
 
 /// c = a * b in integers, exact: a unsigned or signed bytes, c int32.
@@ -129,7 +111,7 @@ void gemm(const A& a, const packed_matrix<T>& b, C&& c, executor_ref on = {}) {
   if (vc.empty()) return;
   using Config =
       detail::gemm_config<detail::raw_byte<TA>, std::int8_t, detail::exact_epilogue, true>;
-  detail::run_gemm<Config>(b.operands(detail::raw(va.data()), va),
+  detail::run_gemm<Config>(detail::packed_access::operands(detail::raw(va.data()), va, b),
                            detail::exact_epilogue{{vc.data(), vc.row_stride(), vc.col_stride()}},
                            on);
 }

@@ -112,9 +112,11 @@ class quantized_matrix {
     }
   }
 
-  template <matrix_like A, weight_code U, matrix_like C>
-  friend void gemm(const A& a, const quantized_matrix<U>& b, C&& c, const gemm_options& options,
-                   executor_ref on);
+  friend detail::packed_access;
+  template <class TA>
+  detail::gemm_operands<TA, item> operands() const {
+    return {.b = panels_.data(), .b_scales = scales_.data(), .b_group = group_};
+  }
 
   std::size_t rows_ = 0;
   std::size_t cols_ = 0;
@@ -142,21 +144,9 @@ void gemm(const A& a, const quantized_matrix<T>& b, C&& c, const gemm_options& o
   const matrix_view<TC> vc = as_view(c);
   detail::check_linear(va, b, vc, options);
   if (vc.empty()) return;
-  using item = typename quantized_matrix<T>::item;
+  const auto operands = detail::packed_access::operands(va.data(), va, b);
+  using item = std::remove_cv_t<std::remove_pointer_t<decltype(operands.b)>>;
   using Config = detail::gemm_config<TA, item, detail::linear_epilogue<TC>, true>;
-  const detail::gemm_operands<TA, item> operands{va.data(),
-                                                 va.row_stride(),
-                                                 va.col_stride(),
-                                                 b.panels_.data(),
-                                                 0,
-                                                 0,
-                                                 va.rows(),
-                                                 b.cols_,
-                                                 b.rows_,
-                                                 nullptr,
-                                                 b.scales_.data(),
-                                                 b.group_,
-                                                 &detail::thread_scratch};
   detail::run_gemm<Config>(operands, detail::make_epilogue(vc, options), on);
 }
 

@@ -31,16 +31,17 @@ struct gemm_block {
 // (gemm_layout.h).
 template <class TA, class TB>
 struct gemm_operands {
-  const TA* a;
-  std::size_t a_row_stride, a_col_stride;
-  const TB* b;
-  std::size_t b_row_stride, b_col_stride;
-  std::size_t m, n, k;
-  const std::int32_t* b_column_sums;  // with packed int8: the sums of b's columns
-  const float* b_scales;              // with codes: panels of (number of groups) x n
-  std::size_t b_group;                // rows of b that share a scale, a multiple of 8
+  const TA* a = nullptr;
+  std::size_t a_row_stride = 0, a_col_stride = 0;
+  const TB* b = nullptr;
+  std::size_t b_row_stride = 0, b_col_stride = 0;
+  std::size_t m = 0, n = 0, k = 0;
+  const std::int32_t* b_column_sums = nullptr;  // with packed int8: the sums of b's columns
+  const float* b_scales = nullptr;              // with codes: panels of (number of groups) x n
+  std::size_t b_group = 0;                      // rows of b that share a scale, a multiple of 8
+  bool b_streams = false;                       // packed b is so large that it comes from memory
   // Gives 64-byte aligned memory, valid until the kernel returns.
-  void* (*scratch)(std::size_t bytes);
+  void* (*scratch)(std::size_t bytes) = nullptr;
 
   // Columns from a whole panel on.
   template <bool kPackedB>
