@@ -87,7 +87,16 @@ HWY_INLINE void MapElements(const Op& op, const X* x, Y* y, size_t n, bool strea
     }
     if (end == n) break;
     i = end;
-    if constexpr (sizeof(X) == 1 || sizeof(Y) == 1) {
+    if constexpr (kMapsEvenOdd<X, Y> && kOverflow == overflow::ieee) {
+      for (; i + 4 * lanes <= n; i += 4 * lanes) {
+        V v0, v1, v2, v3;
+        Load2EvenOdd(df, x + i, v0, v1);
+        Load2EvenOdd(df, x + i + 2 * lanes, v2, v3);
+        Apply2(op, df, v0, v1);
+        Apply2(op, df, v2, v3);
+        Store4EvenOdd(v0, v1, v2, v3, df, y + i, stream);
+      }
+    } else if constexpr (sizeof(X) == 1 || kPrefersStore4<Y>) {
       for (; i + 4 * lanes <= n; i += 4 * lanes) {
         V v[4];
         Load4F32(df, x + i, v[0], v[1], v[2], v[3]);
@@ -99,16 +108,6 @@ HWY_INLINE void MapElements(const Op& op, const X* x, Y* y, size_t n, bool strea
           Apply2(op, df, v[2], v[3]);
         }
         Store4F32<kOverflow>(v[0], v[1], v[2], v[3], df, y + i, stream);
-      }
-    } else if constexpr (kMapsEvenOdd<X, Y> && kOverflow == overflow::ieee) {
-      for (; i + 4 * lanes <= n; i += 4 * lanes) {
-        V v0, v1, v2, v3;
-        Load2EvenOdd(df, x + i, v0, v1);
-        Load2EvenOdd(df, x + i + 2 * lanes, v2, v3);
-        Apply2(op, df, v0, v1);
-        Apply2(op, df, v2, v3);
-        StoreEvenOdd(v0, v1, df, y + i, stream);
-        StoreEvenOdd(v2, v3, df, y + i + 2 * lanes, stream);
       }
     } else {
       for (; i + 2 * lanes <= n; i += 2 * lanes) {

@@ -34,6 +34,7 @@
 #include "halfway/simd/minifloat-inl.h"
 #include "halfway/simd/storage.h"
 #include "halfway/simd/table_decode-inl.h"
+#include "halfway/simd/table_encode-inl.h"
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/encode.h"
 #include "halfway/types/rounding.h"
@@ -199,16 +200,42 @@ constexpr bool PrefersLoad4() {
   return false;
 }
 
+// Two vectors from consecutive elements.
+template <class DF, class T, class V = hn::VFromD<DF>>
+HWY_INLINE void Load2F32(DF df, const T* p, V& v0, V& v1) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  if constexpr (IsFormat<T>(formats::bfloat16{}) && HWY_MAX_LANES_D(DF) == 16) {
+    // One permutation each, with zeros between.
+    const hn::Repartition<uint16_t, DF> du16;
+    alignas(64) static constexpr uint16_t kLow[32] = {0, 0,  0, 1,  0, 2,  0, 3,  0, 4, 0,
+                                                      5, 0,  6, 0,  7, 0,  8, 0,  9, 0, 10,
+                                                      0, 11, 0, 12, 0, 13, 0, 14, 0, 15};
+    const auto codes = hn::LoadU(du16, reinterpret_cast<const uint16_t*>(p));
+    const auto low = hn::Load(du16, kLow);
+    const auto high = hn::Add(low, hn::Set(du16, uint16_t{16}));
+    const auto upper =
+        hn::MaskFromVec(hn::BitCast(du16, hn::Set(hn::RebindToUnsigned<DF>(), 0xFFFF0000u)));
+    const auto widen = [&](hn::VFromD<decltype(du16)> index) HWY_ATTR {
+      const auto spread = hn::TableLookupLanes(codes, hn::IndicesFromVec(du16, index));
+      return hn::BitCast(df, hn::IfThenElseZero(upper, spread));
+    };
+    v0 = widen(low);
+    v1 = widen(high);
+    return;
+  }
+#endif
+  v0 = LoadF32(df, p);
+  v1 = LoadF32(df, p + hn::Lanes(df));
+}
+
 template <class DF, class T, class V = hn::VFromD<DF>>
 HWY_INLINE void Load4F32(DF df, const T* p, V& v0, V& v1, V& v2, V& v3) {
   if constexpr (PrefersLoad4<T, DF>()) {
     TableDecode<typename T::format>(df, reinterpret_cast<const uint8_t*>(p), v0, v1, v2, v3);
   } else {
     const size_t lanes = hn::Lanes(df);
-    v0 = LoadF32(df, p);
-    v1 = LoadF32(df, p + lanes);
-    v2 = LoadF32(df, p + 2 * lanes);
-    v3 = LoadF32(df, p + 3 * lanes);
+    Load2F32(df, p, v0, v1);
+    Load2F32(df, p + 2 * lanes, v2, v3);
   }
 }
 
@@ -292,26 +319,33 @@ HWY_INLINE void Store2F32(hn::VFromD<DF> low, hn::VFromD<DF> high, DF df, T* p,
   }
 }
 
-// Stores what Load2EvenOdd loaded.
+// Stores what Load2EvenOdd loaded, twice, for types that it loads and this stores in that order.
 template <class X, class Y>
 inline constexpr bool kMapsEvenOdd =
     kLoadsEvenOdd<X>&& std::is_same_v<X, Y>&& HALFWAY_SIMD_NATIVE_BF16_CONVERSION != 0;
-template <class DF, class T>
-HWY_INLINE void StoreEvenOdd(hn::VFromD<DF> even, hn::VFromD<DF> odd, DF df, T* p, bool stream) {
+template <class DF, class T, class V = hn::VFromD<DF>>
+HWY_INLINE void Store4EvenOdd(V even0, V odd0, V even1, V odd1, DF df, T* p, bool stream) {
 #if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
   const hn::Repartition<uint16_t, DF> du16;
   alignas(64) static constexpr uint16_t kOrder[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
                                                       21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
                                                       11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  const auto codes =
-      hn::TableLookupLanes(EncodeBF16x2(df, even, odd), hn::SetTableIndices(du16, kOrder));
-  StoreVector(codes, du16, reinterpret_cast<uint16_t*>(p), stream);
+  const auto order = hn::SetTableIndices(du16, kOrder);
+  hn::VFromD<decltype(du16)> codes0, codes1;
+  EncodeBF16x4(df, even0, odd0, even1, odd1, codes0, codes1);
+  uint16_t* to = reinterpret_cast<uint16_t*>(p);
+  StoreVector(hn::TableLookupLanes(codes0, order), du16, to, stream);
+  StoreVector(hn::TableLookupLanes(codes1, order), du16, to + hn::Lanes(du16), stream);
 #else
-  (void)even, (void)odd, (void)df, (void)p, (void)stream;
+  (void)even0, (void)odd0, (void)even1, (void)odd1, (void)df, (void)p, (void)stream;
 #endif
 }
 
-// Four vectors to consecutive elements.
+// Four vectors to consecutive elements, which is how some types are faster stored.
+template <class T>
+inline constexpr bool kPrefersStore4 = sizeof(T) == 1 ||
+                                       (HALFWAY_SIMD_NATIVE_BF16_CONVERSION != 0 &&
+                                        IsFormat<T>(formats::bfloat16{}));
 template <overflow kOverflow = overflow::ieee, class DF, class T, class V = hn::VFromD<DF>>
 HWY_INLINE void Store4F32(V v0, V v1, V v2, V v3, DF df, T* p, bool stream = false) {
 #if HWY_TARGET != HWY_SCALAR
@@ -325,10 +359,25 @@ HWY_INLINE void Store4F32(V v0, V v1, V v2, V v3, DF df, T* p, bool stream = fal
     } else if constexpr (IsFormat<T>(formats::float8_e8m0fnu{})) {
       codes = PackBytes(du, EncodeE8M0<kOverflow>(df, v0), EncodeE8M0<kOverflow>(df, v1),
                         EncodeE8M0<kOverflow>(df, v2), EncodeE8M0<kOverflow>(df, v3));
+#if HALFWAY_SIMD_TABLE_DECODE
+    } else if constexpr (HasTableEncode<typename T::format>() && HWY_MAX_LANES_D(DF) == 16) {
+      codes = TableEncode<typename T::format, kOverflow>(df, v0, v1, v2, v3);
+#endif
     } else {
       codes = EncodeMinifloatx4<typename T::format, kOverflow>(df, v0, v1, v2, v3);
     }
     StoreVector(codes, du8, reinterpret_cast<uint8_t*>(p), stream);
+    return;
+  }
+#endif
+#if HALFWAY_SIMD_NATIVE_BF16_CONVERSION
+  if constexpr (IsFormat<T>(formats::bfloat16{})) {
+    const hn::Repartition<uint16_t, DF> du16;
+    hn::VFromD<decltype(du16)> low, high;
+    EncodeBF16x4<kOverflow>(df, v0, v1, v2, v3, low, high);
+    uint16_t* to = reinterpret_cast<uint16_t*>(p);
+    StoreVector(low, du16, to, stream);
+    StoreVector(high, du16, to + hn::Lanes(du16), stream);
     return;
   }
 #endif

@@ -140,6 +140,19 @@ HWY_INLINE hn::VFromD<hn::Repartition<uint8_t, DU32>> PackBytes(DU32 /*du*/, V a
                                 hn::OrderedTruncate2To(du16, c, d));
 }
 
+// `code`: patterns without sign; `top`: the upper bytes of the values, whose first bit is the sign.
+template <class Format, class DU8, class VU8 = hn::VFromD<DU8>>
+HWY_INLINE VU8 WithSign(DU8 du8, VU8 code, VU8 top) {
+  const hn::Repartition<uint16_t, DU8> du16;
+  auto sign = hn::And(top, hn::Set(du8, uint8_t{0x80}));
+  sign =
+      hn::BitCast(du8, hn::ShiftRight<8 - detail::layout<Format>::bits>(hn::BitCast(du16, sign)));
+  if constexpr (Format::nan == nan_encoding::negative_zero) {
+    sign = hn::IfThenZeroElse(hn::Eq(code, hn::Zero(du8)), sign);
+  }
+  return hn::Or(code, sign);
+}
+
 // Four vectors at once, for formats of at most 8 bits: what does not depend on rounding is done
 // after packing, and NaNs, which are rare, are left to a branch.
 template <class Format, overflow kOverflow, class DF, class V = hn::VFromD<DF>>
@@ -177,12 +190,7 @@ HWY_INLINE hn::VFromD<hn::Repartition<uint8_t, DF>> EncodeMinifloatx4(DF df, V v
   };
   const auto top =
       hn::ConcatOdd(du8, hn::BitCast(du8, upper(v2, v3)), hn::BitCast(du8, upper(v0, v1)));
-  auto sign = hn::And(top, hn::Set(du8, uint8_t{0x80}));
-  sign = hn::BitCast(du8, hn::ShiftRight<8 - L::bits>(hn::BitCast(du16, sign)));
-  if constexpr (Format::nan == nan_encoding::negative_zero) {
-    sign = hn::IfThenZeroElse(hn::Eq(code, hn::Zero(du8)), sign);
-  }
-  return hn::Or(code, sign);
+  return WithSign<Format>(du8, code, top);
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR

@@ -89,8 +89,10 @@ void LayerNormBackwardKernel(detail::row_block<const typename Config::X> x,
                              size_t rows, size_t cols, float epsilon) {
   using Op = NormGradientSumsOp<typename Config::X, typename Config::G, typename Config::DY>;
   const float count = static_cast<float>(cols);
+  Normalizers normalizers;
   for (size_t r = 0; r < rows; ++r) {
-    const Normalizer normalize = LayerNormalizer(x.row(r), cols, epsilon);
+    normalizers.SetToMoments(x.from(r), 1, cols, epsilon);
+    const Normalizer normalize = normalizers[0];
     const TwoSums sums = SumPairs<kPairLanes>(Op{normalize, x.row(r), gamma, dy.row(r)}, cols);
     NormGradientRow(normalize, sums.first / count, sums.second / count, x.row(r), gamma, dy.row(r),
                     dx.row(r), dgamma, dbeta, cols);
@@ -105,8 +107,10 @@ void RmsNormBackwardKernel(detail::row_block<const typename Config::X> x,
                            size_t cols, float epsilon) {
   using Op = NormGradientSumsOp<typename Config::X, typename Config::G, typename Config::DY>;
   const float count = static_cast<float>(cols);
+  Normalizers normalizers;
   for (size_t r = 0; r < rows; ++r) {
-    const Normalizer normalize = RmsNormalizer(x.row(r), cols, epsilon);
+    normalizers.SetToRootMeanSquares(x.from(r), 1, cols, epsilon);
+    const Normalizer normalize = normalizers[0];
     const TwoSums sums = SumPairs<kPairLanes>(Op{normalize, x.row(r), gamma, dy.row(r)}, cols);
     NormGradientRow(normalize, 0.0f, sums.second / count, x.row(r), gamma, dy.row(r), dx.row(r),
                     dgamma, static_cast<float*>(nullptr), cols);

@@ -199,20 +199,15 @@ HWY_INLINE Moments ComputeMoments(const T* x, size_t n) {
   return {pivot, correction, variance < 0.0f ? 0.0f : variance};
 }
 
-// The same in one pass, about the mean of the first elements, if that is within a deviation of the
-// mean, as it nearly always is. The pivot is then that mean, the correction as large.
+// One pass about the mean of the first elements does as well where that is within a deviation of
+// the mean, as it nearly always is; correction and variance are then about it.
+constexpr size_t kFirstElements = 64;  // a power of two: the mean of equal elements is exact
 template <class T>
-HWY_INLINE Moments ComputeMomentsFast(const T* x, size_t n) {
-  constexpr size_t kFirst = 64;  // a power of two: the mean of equal elements is exact
-  if (n >= kFirst) {
-    const float count = static_cast<float>(n);
-    const float pivot = Sum<kSumLanes>(SumOp<T>{x}, kFirst) / static_cast<float>(kFirst);
-    const TwoSums sums = SumPairs<kSumLanes>(SumDeviationsOp<T>{x, pivot}, n);
-    const float correction = sums.first / count;
-    const float variance = FmaScalar(-correction, correction, sums.second / count);
-    if (HWY_LIKELY(correction * correction <= variance)) return {pivot, correction, variance};
-  }
-  return ComputeMoments(x, n);
+HWY_INLINE float MeanOfFirst(const T* x) {
+  return Sum<kSumLanes>(SumOp<T>{x}, kFirstElements) / static_cast<float>(kFirstElements);
+}
+HWY_INLINE bool IsNearMean(float correction, float variance) {
+  return correction * correction <= variance;
 }
 
 template <class T>

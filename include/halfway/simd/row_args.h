@@ -30,6 +30,7 @@ struct row_block {
   std::size_t stride;
 
   T* row(std::size_t i) const { return data + i * stride; }
+  row_block from(std::size_t i) const { return {row(i), stride}; }
 };
 
 // Whether to write y past the caches: where it is so large that little of it would be left there.

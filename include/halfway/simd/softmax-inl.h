@@ -205,10 +205,10 @@ HWY_INLINE size_t ScaleEvenOdd(const ScaleOp& scale, const float* e, Y* y, size_
   const size_t lanes = hn::Lanes(df);
   const size_t whole = n - n % kExpLanes;
   stream = stream && reinterpret_cast<uintptr_t>(y) % (lanes * sizeof(float)) == 0;
-  for (size_t j = 0; j < whole; j += 2 * lanes) {
-    const auto even = scale(df, hn::LoadU(df, e + j));
-    const auto odd = scale(df, hn::LoadU(df, e + j + lanes));
-    StoreEvenOdd(even, odd, df, y + j, stream);
+  const auto scaled = [&](size_t j) HWY_ATTR { return scale(df, hn::LoadU(df, e + j)); };
+  for (size_t j = 0; j < whole; j += 4 * lanes) {
+    Store4EvenOdd(scaled(j), scaled(j + lanes), scaled(j + 2 * lanes), scaled(j + 3 * lanes), df,
+                  y + j, stream);
   }
   if (stream) hwy::FlushStream();
   return whole;
