@@ -37,15 +37,6 @@ inline void check_epsilon(std::string_view where, float epsilon) {
   }
 }
 
-template <class TX, class TY>
-void check_norm(std::string_view where, matrix_view<const TX> x, matrix_view<TY> y, float epsilon) {
-  check_same_shape(where, "y", y, "x", x);
-  check_row_major(where, "x", x);
-  check_row_major(where, "y", y);
-  check_epsilon(where, epsilon);
-  check_apart_or_in_place(where, "x", x, "y", y);
-}
-
 template <class Config>
 constexpr std::size_t bytes_per_row(const norm_rows<Config>& rows) {
   return rows.cols * (sizeof(typename Config::X) + sizeof(typename Config::Y));
@@ -102,11 +93,10 @@ void layernorm(const X& x, const G& gamma, const B& beta, Y&& y, float epsilon =
   const matrix_view<TY> vy = as_view(y);
   const auto vgamma = detail::input_span(where, "gamma", gamma);
   const auto vbeta = detail::input_span(where, "beta", beta);
-  detail::check_norm(where, vx, vy, epsilon);
-  detail::check_per_column(where, "gamma", vgamma, "x", vx);
-  detail::check_per_column(where, "beta", vbeta, "x", vx);
-  detail::check_apart(where, "gamma", vgamma, "y", vy);
-  detail::check_apart(where, "beta", vbeta, "y", vy);
+  detail::check_row_map(where, "x", vx, "y", vy);
+  detail::check_epsilon(where, epsilon);
+  detail::check_parameter(where, "gamma", vgamma, "x", vx, "y", vy);
+  detail::check_parameter(where, "beta", vbeta, "x", vx, "y", vy);
   if (vx.empty()) return;
   using Config = detail::norm_config<TX, detail::vector_element<G>, detail::vector_element<B>, TY>;
   const bool stream = detail::streams(vy.size() * sizeof(TY), vx.data(), vy.data());
@@ -132,9 +122,9 @@ void rmsnorm(const X& x, const G& gamma, Y&& y, float epsilon = 1e-5f, executor_
   const matrix_view<const TX> vx = as_view(x);
   const matrix_view<TY> vy = as_view(y);
   const auto vgamma = detail::input_span(where, "gamma", gamma);
-  detail::check_norm(where, vx, vy, epsilon);
-  detail::check_per_column(where, "gamma", vgamma, "x", vx);
-  detail::check_apart(where, "gamma", vgamma, "y", vy);
+  detail::check_row_map(where, "x", vx, "y", vy);
+  detail::check_epsilon(where, epsilon);
+  detail::check_parameter(where, "gamma", vgamma, "x", vx, "y", vy);
   if (vx.empty()) return;
   using Config = detail::norm_config<TX, detail::vector_element<G>, float, TY>;
   const bool stream = detail::streams(vy.size() * sizeof(TY), vx.data(), vy.data());
@@ -152,21 +142,17 @@ norm_rows<Config> add_norm_rows(std::string_view where, matrix_view<const TA> x,
                                 matrix_view<const TR> residual, std::span<const TG> gamma,
                                 std::span<const TB> beta, matrix_view<TX> sum, matrix_view<TY> y,
                                 float epsilon) {
-  check_norm(where, x, y, epsilon);
+  check_row_map(where, "x", x, "y", y);
+  check_row_map(where, "x", x, "sum", sum);
   check_same_shape(where, "residual", residual, "x", x);
-  check_same_shape(where, "sum", sum, "x", x);
-  check_row_major(where, "residual", residual);
-  check_row_major(where, "sum", sum);
-  check_apart_or_in_place(where, "x", x, "sum", sum);
-  check_apart_or_in_place(where, "residual", residual, "sum", sum);
+  check_row_map(where, "residual", residual, "sum", sum);
   check_apart_or_in_place(where, "residual", residual, "y", y);
   check_no_overlap(where, "sum", "y", overlap(matrix_view<const TX>(sum), y));
-  check_per_column(where, "gamma", gamma, "x", x);
-  check_per_column(where, "beta", beta, "x", x);
-  check_apart(where, "gamma", gamma, "y", y);
-  check_apart(where, "gamma", gamma, "sum", sum);
-  check_apart(where, "beta", beta, "y", y);
-  check_apart(where, "beta", beta, "sum", sum);
+  check_epsilon(where, epsilon);
+  check_parameter(where, "gamma", gamma, "x", x, "y", y);
+  check_parameter(where, "gamma", gamma, "x", x, "sum", sum);
+  check_parameter(where, "beta", beta, "x", x, "y", y);
+  check_parameter(where, "beta", beta, "x", x, "sum", sum);
   const bool stream = streams(y.size() * sizeof(TY), x.data(), y.data());
   return {rows_of(matrix_view<const TX>(sum)),
           data_or_null(gamma),

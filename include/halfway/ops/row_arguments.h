@@ -152,6 +152,25 @@ void check_apart(std::string_view where, std::string_view v_name, std::span<T> v
                    ranges_overlap(v.data(), v.size_bytes(), m.data(), m.extent() * sizeof(M)));
 }
 
+// x and y of y.row(i) = f(x.row(i)): one shape, rows of contiguous elements, apart or in place.
+template <class X, class Y>
+void check_row_map(std::string_view where, std::string_view x_name, matrix_view<X> x,
+                   std::string_view y_name, matrix_view<Y> y) {
+  check_same_shape(where, y_name, y, x_name, x);
+  check_row_major(where, x_name, x);
+  check_row_major(where, y_name, y);
+  check_apart_or_in_place(where, x_name, x, y_name, y);
+}
+
+// A parameter for each column of y, or none, apart from y.
+template <class T, class X, class Y>
+void check_parameter(std::string_view where, std::string_view name, std::span<T> v,
+                     std::string_view x_name, matrix_view<X> x, std::string_view y_name,
+                     matrix_view<Y> y) {
+  check_per_column(where, name, v, x_name, x);
+  check_apart(where, name, v, y_name, y);
+}
+
 template <class T>
 row_block<T> rows_of(matrix_view<T> m) {
   return {m.data(), m.row_stride()};

@@ -25,14 +25,6 @@ namespace halfway {
 
 namespace detail {
 
-template <class TX, class TY>
-void check_softmax(std::string_view where, matrix_view<const TX> x, matrix_view<TY> y) {
-  check_same_shape(where, "y", y, "x", x);
-  check_row_major(where, "x", x);
-  check_row_major(where, "y", y);
-  check_apart_or_in_place(where, "x", x, "y", y);
-}
-
 // A row is kept in FP32 until its sum is known: in y, or where that keeps fewer digits, in the
 // thread's own memory.
 template <class Config>
@@ -76,7 +68,7 @@ void softmax(const X& x, Y&& y, executor_ref on = {}) {
   using TY = element_of<Y>;
   const matrix_view<const TX> vx = as_view(x);
   const matrix_view<TY> vy = as_view(y);
-  detail::check_softmax("halfway::softmax", vx, vy);
+  detail::check_row_map("halfway::softmax", "x", vx, "y", vy);
   if (vx.empty()) return;
   const bool stream = detail::streams(vy.size() * sizeof(TY), vx.data(), vy.data());
   detail::run_softmax(
@@ -97,7 +89,7 @@ namespace detail {
 template <class TX, class TM, class TY>
 void masked_softmax(std::string_view where, matrix_view<const TX> x, matrix_view<const TM> mask,
                     matrix_view<TY> y, const softmax_options& options, executor_ref on) {
-  check_softmax(where, x, y);
+  check_row_map(where, "x", x, "y", y);
   if (!std::isfinite(options.scale)) [[unlikely]] {
     fail(concat(where, ": options.scale (", options.scale, ") must be finite"));
   }
@@ -164,7 +156,7 @@ void log_softmax(const X& x, Y&& y, executor_ref on = {}) {
   using TY = element_of<Y>;
   const matrix_view<const TX> vx = as_view(x);
   const matrix_view<TY> vy = as_view(y);
-  detail::check_softmax("halfway::log_softmax", vx, vy);
+  detail::check_row_map("halfway::log_softmax", "x", vx, "y", vy);
   if (vx.empty()) return;
   using Config = detail::softmax_config<TX, TY>;
   const bool stream = detail::streams(vy.size() * sizeof(TY), vx.data(), vy.data());

@@ -102,10 +102,8 @@ float softmax_cross_entropy(const X& logits, std::span<const std::int32_t> label
   using TD = element_of<DX>;
   const matrix_view<const TX> vx = as_view(logits);
   const matrix_view<TD> vd = as_view(dlogits);
-  detail::check_same_shape(where, "dlogits", vd, "logits", vx);
-  detail::check_row_major(where, "dlogits", vd);
+  detail::check_row_map(where, "logits", vx, "dlogits", vd);
   detail::check_labels(where, vx, labels);
-  detail::check_apart_or_in_place(where, "logits", vx, "dlogits", vd);
   detail::check_apart(where, "labels", labels, "dlogits", vd);
   using Config = detail::pair_config<TX, TD>;
   const double rows = static_cast<double>(vx.rows());
