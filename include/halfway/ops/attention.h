@@ -75,10 +75,9 @@ namespace detail {
 inline constexpr std::size_t attention_row_block = 48;  // of simd/attention-inl.h
 // Rows of a group that keys and values are packed for: packing takes about as long as 10 of them.
 inline constexpr std::size_t attention_task_rows = 528;
-// Up to as many rows of a group, packing would take longer than it saves: fewer of f32 than of
-// storage that is read in place with less traffic (Zen 5).
-template <class TKV>
-inline constexpr std::size_t attention_decode_rows = std::is_same_v<TKV, float> ? 4 : 8;
+// Up to as many rows of a group, keys and values are read in place: packing would take longer than it
+// saves.
+inline constexpr std::size_t attention_decode_rows = 8;
 
 // Heads of keys whose tokens lie side by side that are read together: a few KiB, so that memory is
 // read in order.
@@ -293,7 +292,7 @@ requires(attention_float<std::remove_const_t<Q>>&& attention_storage<std::remove
       options.window,
       &detail::thread_scratch};
   const std::size_t rows = operands.group * operands.q_rows;
-  if (rows <= detail::attention_decode_rows<Raw>) {
+  if (rows <= detail::attention_decode_rows) {
     return detail::run_attention_of_few<Config>(operands, k.heads(), on);
   }
   // At least four tasks to a thread, where that leaves blocks to cut.

@@ -122,7 +122,7 @@ class AttentionTask {
       PackQuery<Step>(p_.q_row(kv_head_, first_ + r), p_.size, q_ + r * q_stride_);
     }
     hwy::ZeroBytes(q_ + rows_ * q_stride_, (PaddedRows() - rows_) * q_stride_);
-    hwy::ZeroBytes(result_, PaddedRows() * width_ * sizeof(float));
+    if (HasWindow()) hwy::ZeroBytes(result_, PaddedRows() * width_ * sizeof(float));
     for (size_t r = 0; r < rows_; ++r) ClearState(StateOf(r));
     const size_t end = EndKey();
     for (size_t key = FirstBlock(); key < end; key += kKeyBlock) {
@@ -140,6 +140,9 @@ class AttentionTask {
   HWY_INLINE size_t EndKey() const { return p_.end_key(first_ + rows_ - 1); }
   // Whole blocks before it are seen by no row.
   HWY_INLINE size_t FirstBlock() const { return p_.first_key(first_) / kKeyBlock * kKeyBlock; }
+
+  // Then a row may see nothing of the task's first block.
+  HWY_INLINE bool HasWindow() const { return p_.window < p_.kv_rows; }
 
   // Keys of the block that starts at `key` up to the last that row r of the task sees.
   HWY_INLINE size_t Seen(size_t r, size_t key, size_t keys) const {
@@ -203,7 +206,7 @@ class AttentionTask {
         MultiplyRows<Step>(reinterpret_cast<const uint8_t*>(scores_ + i * kScoreStride),
                            kScoreStride * sizeof(float), values_ + c * Step::kDepth, width_,
                            hwy::DivCeil(seen, Step::kDepth), result_ + (r + i) * width_ + c, width_,
-                           HWY_MIN(kValueColumns, width_ - c), true);
+                           HWY_MIN(kValueColumns, width_ - c), key != 0 || HasWindow());
       }
     }
   }

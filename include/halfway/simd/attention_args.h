@@ -72,11 +72,13 @@ struct attention_operands {
   TOut* out_row(std::size_t kv_head, std::size_t r) const {
     return out.row(kv_head * group + r % group, r / group);
   }
+  std::size_t query(std::size_t r) const { return group == 1 ? r : r / group; }  // division is slow
   // The key where row r stands.
-  std::size_t position(std::size_t r) const { return kv_rows - q_rows + r / group; }
+  std::size_t position(std::size_t r) const { return kv_rows - q_rows + query(r); }
   // Row r sees keys [first_key(r), end_key(r)).
   std::size_t end_key(std::size_t r) const { return causal ? position(r) + 1 : kv_rows; }
   std::size_t first_key(std::size_t r) const {
+    if (window >= kv_rows) return 0;
     const std::size_t end = end_key(r);
     return end > window ? end - window : 0;
   }

@@ -175,7 +175,7 @@ HWY_INLINE float SoftmaxOfRow(const Operands& p, size_t kv_head, size_t r, size_
     const float slope = p.bias.slopes == nullptr ? 0.0f : p.bias.slopes[head];
     const float distance =
         static_cast<float>(static_cast<ptrdiff_t>(key) - static_cast<ptrdiff_t>(p.position(r)));
-    AddBias(p.bias.of_row(head, r / p.group, key), slope, distance, p.scale, seen, s);
+    AddBias(p.bias.of_row(head, p.query(r), key), slope, distance, p.scale, seen, s);
   }
   const size_t begin = p.first_key(r);
   if (HWY_UNLIKELY(begin > key)) {
