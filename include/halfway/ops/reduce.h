@@ -8,17 +8,24 @@
 //   std::size_t i = halfway::argmax(x);
 //
 // Elements are widened exactly; sums are kept in FP32 in the fixed order that simd/sum-inl.h
-// describes, which no vector width, instruction set or thread count changes. With u = 2^-24 and
-// d(n) = min(64, ceil(n / 64)) + floor((n - 1) / 4096) + 6 the number of additions that an element
-// goes through, the error of a sum of terms t is at most d u / (1 - d u) * sum |t| (Higham,
-// Accuracy and Stability of Numerical Algorithms, 2002, equation 4.4). Sums whose partial results
-// pass the range of float are infinite or NaN.
+// describes, which no vector width, instruction set or thread count changes: ranges of more than
+// 2^18 elements are cut into parts of that many, which run on the executor, and the results of the
+// parts are reduced in the same way. So an element goes through at most
+//
+//   d(n) = e(n) if n <= 2^18, otherwise 133 + e(ceil(n / 2^18)),
+//   e(n) = min(64, ceil(n / 64)) + floor((n - 1) / 4096) + 6
+//
+// additions. With u = 2^-24 the error of a sum of terms t is at most d u / (1 - d u) * sum |t|
+// (Higham, Accuracy and Stability of Numerical Algorithms, 2002, equation 4.4). Sums whose partial
+// results pass the range of float are infinite or NaN.
 #ifndef HALFWAY_OPS_REDUCE_H_
 #define HALFWAY_OPS_REDUCE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "halfway/core/error.h"
 #include "halfway/core/executor.h"
@@ -29,32 +36,69 @@
 
 namespace halfway {
 
+namespace detail {
+
+// Parts are cut by length alone, so that no result depends on what runs them.
+inline constexpr std::size_t reduction_part = std::size_t{1} << 18;
+
+// The results of f(begin, count) for each part of [0, n).
+template <class F>
+std::vector<float> reduce_parts(executor_ref on, std::size_t n, const F& f) {
+  std::vector<float> results((n + reduction_part - 1) / reduction_part);
+  on.run(results.size(), [&](std::size_t i) {
+    const std::size_t begin = i * reduction_part;
+    results[i] = f(begin, std::min(reduction_part, n - begin));
+  });
+  return results;
+}
+
+// kernel(x, n), or of the parts' results by `combine`.
+template <class T>
+float reduce(executor_ref on, std::span<const T> x, float (*kernel)(const T*, std::size_t),
+             float (*combine)(const float*, std::size_t)) {
+  if (x.size() <= reduction_part) return kernel(x.data(), x.size());
+  const std::vector<float> results = reduce_parts(
+      on, x.size(),
+      [&](std::size_t begin, std::size_t count) { return kernel(x.data() + begin, count); });
+  return combine(results.data(), results.size());
+}
+
+}  // namespace detail
+
 /// The sum of the elements; 0 if there is none. |error| <= d(n) u / (1 - d(n) u) * sum |x|.
 /// Error: null with a size.
 template <float_storage_vector X>
-float sum(const X& x) {
+float sum(const X& x, executor_ref on = {}) {
   const auto v = detail::input_span("halfway::sum", "x", x);
-  return HALFWAY_DISPATCH(SumKernel<detail::vector_element<X>>)(v.data(), v.size());
+  return detail::reduce(on, v, HALFWAY_DISPATCH(SumKernel<detail::vector_element<X>>),
+                        HALFWAY_DISPATCH(SumKernel<float>));
 }
 
 /// The sum of x[i] * y[i], each product added with one rounding (FMA); 0 if there is none. The
 /// types may differ. |error| <= d(n) u / (1 - d(n) u) * sum |x| |y|, and 2^-150 for each product
 /// that is subnormal. Errors: sizes that differ, null with a size.
 template <float_storage_vector X, float_storage_vector Y>
-float dot(const X& x, const Y& y) {
+float dot(const X& x, const Y& y, executor_ref on = {}) {
   constexpr std::string_view where = "halfway::dot";
   const auto vx = detail::input_span(where, "x", x);
   const auto vy = detail::input_span(where, "y", y);
   detail::check_same_size(where, "y", vy, "x", vx);
   using Config = detail::pair_config<detail::vector_element<X>, detail::vector_element<Y>>;
-  return HALFWAY_DISPATCH(DotKernel<Config>)(vx.data(), vy.data(), vx.size());
+  const auto kernel = HALFWAY_DISPATCH(DotKernel<Config>);
+  if (vx.size() <= detail::reduction_part) return kernel(vx.data(), vy.data(), vx.size());
+  const std::vector<float> results =
+      detail::reduce_parts(on, vx.size(), [&](std::size_t begin, std::size_t count) {
+        return kernel(vx.data() + begin, vy.data() + begin, count);
+      });
+  return HALFWAY_DISPATCH(SumKernel<float>)(results.data(), results.size());
 }
 
 /// The sum of x[i]^2, as dot(x, x) to the bit.
 template <float_storage_vector X>
-float sum_of_squares(const X& x) {
+float sum_of_squares(const X& x, executor_ref on = {}) {
   const auto v = detail::input_span("halfway::sum_of_squares", "x", x);
-  return HALFWAY_DISPATCH(SumOfSquaresKernel<detail::vector_element<X>>)(v.data(), v.size());
+  return detail::reduce(on, v, HALFWAY_DISPATCH(SumOfSquaresKernel<detail::vector_element<X>>),
+                        HALFWAY_DISPATCH(SumKernel<float>));
 }
 
 namespace detail {
@@ -71,18 +115,20 @@ void check_not_empty(std::string_view where, std::span<const T> x) {
 /// The largest element. NaN if any element is NaN (the first one). Of +0 and -0 the one that comes
 /// first. Errors: no elements, null with a size.
 template <float_storage_vector X>
-float max(const X& x) {
+float max(const X& x, executor_ref on = {}) {
   const auto v = detail::input_span("halfway::max", "x", x);
   detail::check_not_empty("halfway::max", v);
-  return HALFWAY_DISPATCH(MaxKernel<detail::vector_element<X>>)(v.data(), v.size());
+  return detail::reduce(on, v, HALFWAY_DISPATCH(MaxKernel<detail::vector_element<X>>),
+                        HALFWAY_DISPATCH(MaxKernel<float>));
 }
 
 /// The smallest element, as max.
 template <float_storage_vector X>
-float min(const X& x) {
+float min(const X& x, executor_ref on = {}) {
   const auto v = detail::input_span("halfway::min", "x", x);
   detail::check_not_empty("halfway::min", v);
-  return HALFWAY_DISPATCH(MinKernel<detail::vector_element<X>>)(v.data(), v.size());
+  return detail::reduce(on, v, HALFWAY_DISPATCH(MinKernel<detail::vector_element<X>>),
+                        HALFWAY_DISPATCH(MinKernel<float>));
 }
 
 /// The index of the largest element, the first if there are several; the index of the first NaN if

@@ -16,6 +16,8 @@
 #include <string_view>
 
 #include "halfway/core/error.h"
+#include "halfway/core/executor.h"
+#include "halfway/ops/reduce.h"
 #include "halfway/ops/row_arguments.h"
 #include "halfway/simd/dispatch.h"
 
@@ -67,9 +69,10 @@ std::size_t count_non_finite(const X& x) {
 /// The largest absolute value, exactly: what a scale for a narrow format is chosen from. NaN if any
 /// element is NaN, 0 if x is empty. Error: null with a size.
 template <float_storage_vector X>
-float amax(const X& x) {
+float amax(const X& x, executor_ref on = {}) {
   const auto from = detail::input_span("halfway::amax", "x", x);
-  return HALFWAY_DISPATCH(AmaxKernel<detail::vector_element<X>>)(from.data(), from.size());
+  return detail::reduce(on, from, HALFWAY_DISPATCH(AmaxKernel<detail::vector_element<X>>),
+                        HALFWAY_DISPATCH(AmaxKernel<float>));
 }
 
 }  // namespace halfway
