@@ -4,21 +4,22 @@
 // for 8 heads of keys, against a read of keys and values; rotary/<type>/tokens:/size:.
 #include "halfway/ops/attention.h"
 
-#include <benchmark/benchmark.h>
-
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "benches.h"
+#include "case.h"
 #include "halfway/core/heads_view.h"
 #include "halfway/core/matrix.h"
 #include "halfway/ops/rotary_embedding.h"
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/float8.h"
 #include "halfway/types/half.h"
-#include "report.h"
+#include "names.h"
 
 namespace halfway_bench {
 namespace {
@@ -38,86 +39,89 @@ std::string types() {
   return name(short_name<TQ>(), "_", short_name<TKV>());
 }
 
+// Rows of all heads together.
 template <class TQ, class TKV>
-void add_prefill() {
+struct operands {
+  operands(std::size_t q_rows, std::size_t kv_rows, std::size_t size)
+      : q(random_matrix<TQ>(q_rows, size, 1)),
+        out(q_rows, size),
+        k(random_matrix<TKV>(kv_rows, size, 2)),
+        v(random_matrix<TKV>(kv_rows, size, 3)) {}
+  matrix<TQ> q, out;
+  matrix<TKV> k, v;
+};
+
+template <class TQ, class TKV>
+void add_prefill(bool causal, std::size_t tokens, std::size_t size) {
   constexpr bool both_bf16 =
       std::is_same_v<TQ, halfway::bfloat16> && std::is_same_v<TKV, halfway::bfloat16>;
-  for (const bool causal : {false, true}) {
-    for (const std::size_t tokens : {std::size_t{512}, std::size_t{2048}}) {
-      for (const std::size_t size : {std::size_t{64}, std::size_t{128}}) {
-        const auto run = [=](benchmark::State& state) {
-          matrix<TQ> q(heads * tokens, size), out(heads * tokens, size);
-          matrix<TKV> k(heads * tokens, size), v(heads * tokens, size);
-          fill(q, 1);
-          fill(k, 2);
-          fill(v, 3);
-          const double n = static_cast<double>(tokens);
-          const double pairs = causal ? n * (n + 1) / 2 : n * n;
-          const unit u = both_bf16 ? unit::bf16 : unit::f32;
-          report_products(state, 4.0 * heads * pairs * static_cast<double>(size), u, [&] {
-            halfway::attention(heads_of(q, tokens), heads_of(k, tokens), heads_of(v, tokens),
-                               heads_of(out, tokens), {.causal = causal});
-          });
-        };
-        benchmark::RegisterBenchmark(name(causal ? "attention_causal/" : "attention/",
-                                          types<TQ, TKV>(), "/tokens:", tokens, "/size:", size)
-                                         .c_str(),
-                                     run);
-      }
-    }
-  }
+  const double n = static_cast<double>(tokens), width = static_cast<double>(size);
+  const double pairs = causal ? n * (n + 1) / 2 : n * n;
+  bench_case c = products(name(causal ? "attention_causal/" : "attention/", types<TQ, TKV>(),
+                               "/tokens:", tokens, "/size:", size),
+                          both_bf16 ? unit::bf16 : unit::f32, 4 * heads * pairs * width,
+                          2 * heads * n * width * (sizeof(TQ) + sizeof(TKV)));
+  c.prepare = [=] {
+    const auto o = std::make_shared<operands<TQ, TKV>>(heads * tokens, heads * tokens, size);
+    return std::vector{contender{
+        "halfway", [=] {
+          halfway::attention(heads_of(o->q, tokens), heads_of(o->k, tokens), heads_of(o->v, tokens),
+                             heads_of(o->out, tokens), {.causal = causal});
+        }}};
+  };
+  register_case(std::move(c));
 }
 
 template <class TQ, class TKV>
-void add_decode() {
-  for (const std::size_t tokens : {std::size_t{1024}, std::size_t{32768}}) {
-    for (const std::size_t group : {std::size_t{1}, std::size_t{4}, std::size_t{8}}) {
-      const std::size_t size = 128;
-      const auto run = [=](benchmark::State& state) {
-        matrix<TQ> q(heads * group, size), out(heads * group, size);
-        matrix<TKV> k(heads * tokens, size), v(heads * tokens, size);
-        fill(q, 1);
-        fill(k, 2);
-        fill(v, 3);
-        const std::size_t bytes = k.bytes() + v.bytes();
-        report_bytes(state, bytes, read_bandwidth(bytes), [&] {
-          halfway::attention(heads_of(q, 1), heads_of(k, tokens), heads_of(v, tokens),
-                             heads_of(out, 1), {.scale = 0.01f});
-        });
-      };
-      benchmark::RegisterBenchmark(name("attention_decode/", types<TQ, TKV>(), "/tokens:", tokens,
-                                        "/size:", size, "/group:", group)
-                                       .c_str(),
-                                   run);
-    }
-  }
+void add_decode(std::size_t tokens, std::size_t group) {
+  constexpr std::size_t size = 128;
+  const double pairs = static_cast<double>(heads * group * tokens);
+  bench_case c =
+      reading(name("attention_decode/", types<TQ, TKV>(), "/tokens:", tokens, "/size:", size,
+                   "/group:", group),
+              4 * pairs * size, 2 * static_cast<double>(heads * tokens) * size * sizeof(TKV));
+  c.prepare = [=] {
+    const auto o = std::make_shared<operands<TQ, TKV>>(heads * group, heads * tokens, size);
+    return std::vector{contender{"halfway", [=] {
+                                   halfway::attention(heads_of(o->q, 1), heads_of(o->k, tokens),
+                                                      heads_of(o->v, tokens), heads_of(o->out, 1),
+                                                      {.scale = 0.01f});
+                                 }}};
+  };
+  register_case(std::move(c));
 }
 
+// Four multiplications and two additions for each pair of elements.
 template <class T>
-void add_rotary() {
-  for (const bool interleaved : {false, true}) {
-    const std::size_t tokens = 512, size = 128;
-    const auto run = [=](benchmark::State& state) {
-      matrix<T> x(heads * tokens, size), y(heads * tokens, size);
-      fill(x);
-      const std::vector<double> frequencies = halfway::rotary_frequencies(size);
-      const std::size_t bytes = x.bytes() + y.bytes();
-      report_bytes(state, bytes, copy_bandwidth(bytes), [&] {
-        halfway::rotary_embedding(heads_of(x, tokens), heads_of(y, tokens), frequencies,
-                                  {.interleaved = interleaved});
-      });
-    };
-    benchmark::RegisterBenchmark(name(interleaved ? "rotary_interleaved/" : "rotary/",
-                                      short_name<T>(), "/tokens:", tokens, "/size:", size)
-                                     .c_str(),
-                                 run);
-  }
+void add_rotary(bool interleaved) {
+  constexpr std::size_t tokens = 512, size = 128;
+  constexpr double elements = heads * tokens * size;
+  bench_case c = copying(name(interleaved ? "rotary_interleaved/" : "rotary/", short_name<T>(),
+                              "/tokens:", tokens, "/size:", size),
+                         3 * elements, 2 * elements * sizeof(T));
+  c.prepare = [=] {
+    const auto x = std::make_shared<matrix<T>>(random_matrix<T>(heads * tokens, size, 1));
+    const auto y = std::make_shared<matrix<T>>(heads * tokens, size);
+    const std::vector<double> frequencies = halfway::rotary_frequencies(size);
+    return std::vector{contender{"halfway", [=] {
+                                   halfway::rotary_embedding(heads_of(*x, tokens),
+                                                             heads_of(*y, tokens), frequencies,
+                                                             {.interleaved = interleaved});
+                                 }}};
+  };
+  register_case(std::move(c));
 }
 
 template <class TQ, class TKV>
 void add_attention() {
-  add_prefill<TQ, TKV>();
-  add_decode<TQ, TKV>();
+  for (const bool causal : {false, true}) {
+    for (const std::size_t tokens : {512u, 2048u}) {
+      for (const std::size_t size : {64u, 128u}) add_prefill<TQ, TKV>(causal, tokens, size);
+    }
+  }
+  for (const std::size_t tokens : {1024u, 32768u}) {
+    for (const std::size_t group : {1u, 4u, 8u}) add_decode<TQ, TKV>(tokens, group);
+  }
 }
 
 }  // namespace
@@ -130,8 +134,10 @@ void register_attention() {
   add_attention<half, half>();
   add_attention<bfloat16, std::int8_t>();
   add_attention<bfloat16, halfway::float8_e4m3fn>();
-  add_rotary<float>();
-  add_rotary<bfloat16>();
+  for (const bool interleaved : {false, true}) {
+    add_rotary<float>(interleaved);
+    add_rotary<bfloat16>(interleaved);
+  }
 }
 
 }  // namespace halfway_bench

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // cast/<from>_<to>/n: against a copy of as many bytes.
-#include <benchmark/benchmark.h>
-
 #include <cstddef>
 
-#include "halfway/core/matrix.h"
+#include "benches.h"
+#include "compared.h"
 #include "halfway/ops/convert.h"
-#include "report.h"
 
 namespace halfway_bench {
 namespace {
@@ -15,16 +13,13 @@ template <class From, class To>
 void add_cast() {
   for (std::size_t n :
        {std::size_t{1} << 14, std::size_t{1} << 17, std::size_t{1} << 20, std::size_t{1} << 24}) {
-    const auto run = [n](benchmark::State& state) {
-      halfway::matrix<From> x(1, n);
-      halfway::matrix<To> y(1, n);
-      fill(x);
-      const std::size_t bytes = x.bytes() + y.bytes();
-      report_bytes(state, bytes, copy_bandwidth(bytes),
-                   [&] { halfway::convert(x.elements(), y.elements()); });
-    };
-    benchmark::RegisterBenchmark(
-        name("cast/", short_name<From>(), "_", short_name<To>(), "/n:", n).c_str(), run);
+    const double elements = static_cast<double>(n);
+    add_compared(
+        copying(name("cast/", short_name<From>(), "_", short_name<To>(), "/n:", n), elements,
+                elements * (sizeof(From) + sizeof(To))),
+        [n] { return make_problem(operation::cast, element_of<From>(), element_of<To>(), 1, n); },
+        own_rows<From, To>(
+            [](const auto& x, auto& y) { halfway::convert(x.elements(), y.elements()); }));
   }
 }
 

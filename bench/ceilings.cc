@@ -92,6 +92,8 @@ uint32_t ReadStreams(const uint32_t* HWY_RESTRICT p, size_t words, size_t stream
   return hn::GetLane(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)));
 }
 
+const char* ThisTarget() { return hwy::TargetName(HWY_TARGET); }
+
 }  // namespace HWY_NAMESPACE
 }  // namespace halfway_bench
 HWY_AFTER_NAMESPACE();
@@ -114,6 +116,7 @@ HWY_EXPORT(MultiplyF32);
 HWY_EXPORT(MultiplyBF16);
 HWY_EXPORT(MultiplyI8);
 HWY_EXPORT(ReadStreams);
+HWY_EXPORT(ThisTarget);
 
 // The shortest of many runs: a ceiling is what the machine does when nothing disturbs it.
 double best_seconds(const std::function<void()>& run) {
@@ -158,6 +161,8 @@ size_t repeats_for(size_t bytes) {
 }
 
 }  // namespace
+
+const char* simd_target() { return HWY_DYNAMIC_DISPATCH(ThisTarget)(); }
 
 double multiply_ceiling(unit u) {
   static std::map<unit, double> known;

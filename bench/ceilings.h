@@ -27,6 +27,9 @@ double copy_bandwidth(std::size_t bytes);
 // Measured once for each size.
 double read_bandwidth(std::size_t bytes);
 
+// The SIMD target that these ran on, and that this library's kernels run on: "AVX3_ZEN4", "AVX2"...
+const char* simd_target();
+
 }  // namespace halfway_bench
 
 #endif  // HALFWAY_BENCH_CEILINGS_H_

@@ -8,39 +8,22 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
 
+#include "support/temporary_folder.h"
+
 namespace halfway::testing {
 
 using bytes = std::vector<std::uint8_t>;
 
-// Exists while this object lives.
-class test_folder {
+class test_folder : public temporary_folder {
  public:
-  test_folder() {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    path_ = std::filesystem::path(::testing::TempDir()) /
-            (std::string("halfway_") + test->test_suite_name() + '_' + test->name());
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~test_folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  test_folder(const test_folder&) = delete;
-  test_folder& operator=(const test_folder&) = delete;
-
-  std::string path() const { return path_.string(); }
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
-
   // Returns the path.
   std::string write(const std::string& name, const bytes& content) const {
-    std::ofstream out(path_ / name, std::ios::binary);
+    std::ofstream out(file(name), std::ios::binary);
     out.write(reinterpret_cast<const char*>(content.data()),
               static_cast<std::streamsize>(content.size()));
     return file(name);
@@ -52,9 +35,6 @@ class test_folder {
     gzclose(out);
     return file(name);
   }
-
- private:
-  std::filesystem::path path_;
 };
 
 inline bytes read_bytes(const std::string& path) {
