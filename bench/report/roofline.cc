@@ -93,7 +93,7 @@ std::string names(const std::vector<plot_point>& points, const axis& x, const ax
   std::vector<const plot_point*> sorted;
   for (const plot_point& p : points) sorted.push_back(&p);
   std::sort(sorted.begin(), sorted.end(),
-                   [](const plot_point* a, const plot_point* b) { return a->gflops > b->gflops; });
+            [](const plot_point* a, const plot_point* b) { return a->gflops > b->gflops; });
   std::string svg;
   double next = top + line_height;
   double left_over = line_height * static_cast<double>(sorted.size());
