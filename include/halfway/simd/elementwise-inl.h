@@ -98,16 +98,11 @@ HWY_INLINE void MapElements(const Op& op, const X* x, Y* y, size_t n, bool strea
       }
     } else if constexpr (sizeof(X) == 1 || kPrefersStore4<Y>) {
       for (; i + 4 * lanes <= n; i += 4 * lanes) {
-        V v[4];
-        Load4F32(df, x + i, v[0], v[1], v[2], v[3]);
-        if constexpr (kIsLong<Op>) {
-          HWY_UNROLL(1)
-          for (size_t k = 0; k < 4; k += 2) Apply2(op, df, v[k], v[k + 1]);
-        } else {
-          Apply2(op, df, v[0], v[1]);
-          Apply2(op, df, v[2], v[3]);
-        }
-        Store4F32<kOverflow>(v[0], v[1], v[2], v[3], df, y + i, stream);
+        V v0, v1, v2, v3;
+        Load4F32(df, x + i, v0, v1, v2, v3);
+        Apply2(op, df, v0, v1);
+        Apply2(op, df, v2, v3);
+        Store4F32<kOverflow>(v0, v1, v2, v3, df, y + i, stream);
       }
     } else {
       for (; i + 2 * lanes <= n; i += 2 * lanes) {
