@@ -66,7 +66,7 @@ TEST(Bench, WritesTablePageAndData) {
                     page = folder.file("report.html");
   const command_result bench = run_command(
       {BENCH_PROGRAM,
-       "--benchmark_filter=gemm_packed/f32_f32/m:127|softmax/f32/rows:128|cast/f32_bf16/n:16384",
+       "--benchmark_filter=^(gemm_packed/f32_f32/m:127|softmax/f32/rows:128|cast/f32_bf16/n:16384)",
        "--benchmark_min_time=0.01", "--benchmark_repetitions=2", "--benchmark_out=" + data,
        "--benchmark_out_format=json"});
   ASSERT_EQ(bench.status, 0) << bench.output;
