@@ -93,9 +93,8 @@ void gemm(const A& a, const packed_matrix<T>& b, C&& c, const gemm_options& opti
   const matrix_view<TC> vc = as_view(c);
   detail::check_linear(va, b, vc, options);
   if (vc.empty()) return;
-  using Config = detail::gemm_config<TA, T, detail::linear_epilogue<TC>, true>;
-  detail::run_gemm<Config>(detail::packed_access::operands(va.data(), va, b),
-                           detail::make_epilogue(vc, options), on);
+  detail::run_linear<true>(detail::packed_access::operands(va.data(), va, b),
+                           detail::make_epilogue(vc, options), options, on);
 }
 
 /// c = a * b in integers, exact: a unsigned or signed bytes, c int32.

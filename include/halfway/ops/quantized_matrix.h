@@ -144,10 +144,8 @@ void gemm(const A& a, const quantized_matrix<T>& b, C&& c, const gemm_options& o
   const matrix_view<TC> vc = as_view(c);
   detail::check_linear(va, b, vc, options);
   if (vc.empty()) return;
-  const auto operands = detail::packed_access::operands(va.data(), va, b);
-  using item = std::remove_cv_t<std::remove_pointer_t<decltype(operands.b)>>;
-  using Config = detail::gemm_config<TA, item, detail::linear_epilogue<TC>, true>;
-  detail::run_gemm<Config>(operands, detail::make_epilogue(vc, options), on);
+  detail::run_linear<true>(detail::packed_access::operands(va.data(), va, b),
+                           detail::make_epilogue(vc, options), options, on);
 }
 
 }  // namespace halfway

@@ -127,7 +127,12 @@ HWY_INLINE V FmaSub(V a, V b, V c) {
 // added to: without -fno-signed-zeros nothing simplifies the sum with +0.
 template <class V>
 HWY_INLINE V RoundedProduct(V a, V b) {
-  return Fma(a, b, hn::Zero(hn::DFromV<V>()));
+  const auto zero = hn::Zero(hn::DFromV<V>());
+#if HWY_NATIVE_FMA
+  return hn::MulAdd(a, b, zero);
+#else
+  return hn::Add(hn::Mul(a, b), zero);
+#endif
 }
 
 HWY_INLINE float FmaScalar(float a, float b, float c) {

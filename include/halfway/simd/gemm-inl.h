@@ -289,12 +289,10 @@ HWY_INLINE void TakeZeroPoint(const int32_t* HWY_RESTRICT column_sums, int32_t z
   }
 }
 
-template <class Config>
-void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config::B>& g,
-                const typename Config::Epilogue& epilogue) {
+template <class Step, class Config>
+HWY_NOINLINE void RunGemm(const detail::gemm_operands<typename Config::A, typename Config::B>& g,
+                          const typename Config::Epilogue& epilogue) {
   using TA = typename Config::A;
-  using TB = typename Config::B;
-  using Step = decltype(ChooseGemmStep<TA, TB, Config::b_is_packed>());
   using Panel = typename Step::Panel;
   using Acc = typename Step::Acc;
   constexpr bool kIsI8 = std::is_same_v<Step, GemmStepI8>;
@@ -396,6 +394,19 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
       } while (k0 < g.k);
     }
   }
+}
+
+template <class Config>
+void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config::B>& g,
+                const typename Config::Epilogue& epilogue) {
+  using TA = typename Config::A;
+  using TB = typename Config::B;
+  using Fast = decltype(ChooseGemmStep<TA, TB, Config::b_is_packed>());
+  using Reproducible = decltype(ChooseGemmStep<TA, TB, Config::b_is_packed, true>());
+  if constexpr (!std::is_same_v<Fast, Reproducible>) {
+    if (g.reproducible) return RunGemm<Reproducible, Config>(g, epilogue);
+  }
+  RunGemm<Fast, Config>(g, epilogue);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -40,6 +40,7 @@ struct gemm_operands {
   const float* b_scales = nullptr;              // with codes: panels of (number of groups) x n
   std::size_t b_group = 0;                      // rows of b that share a scale, a multiple of 8
   bool b_streams = false;                       // packed b is so large that it comes from memory
+  bool reproducible = false;                    // the same bits on every target
   // Gives 64-byte aligned memory, valid until the kernel returns.
   void* (*scratch)(std::size_t bytes) = nullptr;
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "halfway/simd/fma-inl.h"
 #include "halfway/simd/gemm_args.h"
 #include "halfway/simd/gemm_layout.h"
 #include "halfway/simd/load_store-inl.h"
@@ -77,12 +78,12 @@ HWY_INLINE hn::VFromD<DF> FinishVector(const detail::linear_epilogue<TC>& e, flo
   const auto load = [&](const float* p) HWY_ATTR {
     return here == hn::Lanes(df) ? hn::LoadU(df, p) : hn::LoadN(df, p, here);
   };
-  auto v = hn::Mul(hn::Set(df, alpha), hn::LoadU(df, sums));
-  if (e.column_scale != nullptr) v = hn::Mul(v, load(e.column_scale + j));
+  auto v = RoundedProduct(hn::Set(df, alpha), hn::LoadU(df, sums));
+  if (e.column_scale != nullptr) v = RoundedProduct(v, load(e.column_scale + j));
   // beta = 0 means that c is not read: what it holds, NaN included, does not matter.
   if (e.beta != 0.0f) {
     const auto old = here == hn::Lanes(df) ? LoadF32(df, c) : LoadNF32(df, c, here);
-    v = hn::MulAdd(hn::Set(df, e.beta), old, v);
+    v = Fma(hn::Set(df, e.beta), old, v);
   }
   if (e.row_bias != nullptr) v = hn::Add(v, hn::Set(df, e.row_bias[i]));
   if (e.column_bias != nullptr) v = hn::Add(v, load(e.column_bias + j));

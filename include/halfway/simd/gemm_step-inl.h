@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "halfway/simd/fma-inl.h"
 #include "halfway/simd/gemm_layout.h"
 #include "halfway/simd/load_store-inl.h"
 #include "halfway/simd/table_decode-inl.h"
@@ -36,8 +37,9 @@ using GemmVF = hn::VFromD<GemmDF>;
 using GemmVI = hn::VFromD<GemmDI>;
 using GemmVU = hn::VFromD<GemmDU>;
 
-// Float A; fused multiply-add where the target has it.
-template <class TPanel>
+// Float A. A multiply-add is fused where the target has the instruction, else where kFused says so,
+// for the same bits at a tenth of the speed.
+template <class TPanel, bool kFused>
 struct GemmStepOfFloats {
   using A = float;
   using Panel = TPanel;
@@ -47,14 +49,21 @@ struct GemmStepOfFloats {
   static constexpr size_t kUnits = kDepth;
   using VB = GemmVF;
 
+  static HWY_INLINE GemmVF AddProduct(GemmVF a, GemmVF b, GemmVF acc) {
+    if constexpr (kFused) {
+      return Fma(a, b, acc);
+    } else {
+      return hn::MulAdd(a, b, acc);
+    }
+  }
   static HWY_INLINE GemmVF MultiplyAdd(GemmVU a, VB b, GemmVF acc) {
-    return hn::MulAdd(hn::BitCast(GemmDF(), a), b, acc);
+    return AddProduct(hn::BitCast(GemmDF(), a), b, acc);
   }
 };
 
 // A panel of any float format, widened in registers.
-template <class TPanel>
-struct GemmStepF32 : GemmStepOfFloats<TPanel> {
+template <class TPanel, bool kFused = false>
+struct GemmStepF32 : GemmStepOfFloats<TPanel, kFused> {
   using VB = GemmVF;
   static constexpr size_t kDepth = detail::panel_depth<TPanel>;
 
@@ -76,7 +85,10 @@ struct GemmStepF32 : GemmStepOfFloats<TPanel> {
 };
 
 // Float A and codes of 8 bits, whose scale multiplies the sum of each group.
-struct GemmStepInt8Codes : GemmStepOfFloats<detail::int8_code> {
+template <bool kFused>
+struct GemmStepInt8Codes : GemmStepOfFloats<detail::int8_code, kFused> {
+  using Panel = detail::int8_code;
+  using VB = GemmVF;
   static HWY_INLINE VB LoadB(const Panel* HWY_RESTRICT p, size_t v, size_t /*unit*/) {
     const GemmDF df;
     return LoadF32(df, reinterpret_cast<const int8_t*>(p) + v * hn::Lanes(df));
@@ -84,7 +96,10 @@ struct GemmStepInt8Codes : GemmStepOfFloats<detail::int8_code> {
 };
 
 // The same of 4 bits, eight of one column in a lane.
-struct GemmStepInt4Codes : GemmStepOfFloats<detail::int4_pair> {
+template <bool kFused>
+struct GemmStepInt4Codes : GemmStepOfFloats<detail::int4_pair, kFused> {
+  using Panel = detail::int4_pair;
+  using VB = GemmVF;
   static HWY_INLINE GemmVI LoadLane(const Panel* HWY_RESTRICT p, size_t v) {
     const GemmDI di;
     return hn::LoadU(di, reinterpret_cast<const int32_t*>(p) + v * hn::Lanes(di));
@@ -107,8 +122,8 @@ struct GemmStepInt4Codes : GemmStepOfFloats<detail::int4_pair> {
   }
 };
 template <class Step>
-inline constexpr bool kHasGroups =
-    std::is_same_v<Step, GemmStepInt8Codes> || std::is_same_v<Step, GemmStepInt4Codes>;
+inline constexpr bool kHasGroups = std::is_same_v<typename Step::Panel, detail::int8_code> ||
+                                   std::is_same_v<typename Step::Panel, detail::int4_pair>;
 
 // Pairs of bfloat16 summed into f32 by the native dot product instruction, which flushes subnormals
 // and rounds in its own way. Targets without it widen to f32.
@@ -185,24 +200,26 @@ HWY_INLINE void LoadVectors(const typename Step::Panel* HWY_RESTRICT p, size_t u
   for (size_t v = 0; v < kVecs; ++v) to[v] = Step::LoadB(p, v, unit);
 }
 
-// The step for operands of these types. B that is packed for one call only is widened to float
-// there, once.
-template <class TA, class TB, bool kIsPacked>
+// The step for operands of these types; with kReproducible, one that gives the same bits on every
+// target. B that is packed for one call only is widened to float there, once.
+template <class TA, class TB, bool kIsPacked, bool kReproducible = false>
 constexpr auto ChooseGemmStep() {
+  constexpr bool kFused = kReproducible && !HWY_NATIVE_FMA;
   if constexpr (sizeof(TA) == 1 && std::is_same_v<TB, int8_t>) {
     return GemmStepI8();
   } else if constexpr (std::is_same_v<TB, detail::int8_code>) {
-    return GemmStepInt8Codes();
+    return GemmStepInt8Codes<kFused>();
   } else if constexpr (std::is_same_v<TB, detail::int4_pair>) {
-    return GemmStepInt4Codes();
+    return GemmStepInt4Codes<kFused>();
 #if HWY_NATIVE_DOT_BF16
-  } else if constexpr (std::is_same_v<TA, bfloat16> && std::is_same_v<TB, bfloat16>) {
+  } else if constexpr (!kReproducible && std::is_same_v<TA, bfloat16> &&
+                       std::is_same_v<TB, bfloat16>) {
     return GemmStepBF16();
 #endif
   } else if constexpr (kIsPacked) {
-    return GemmStepF32<TB>();
+    return GemmStepF32<TB, kFused>();
   } else {
-    return GemmStepF32<float>();
+    return GemmStepF32<float, kFused>();
   }
 }
 

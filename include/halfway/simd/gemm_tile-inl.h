@@ -184,7 +184,8 @@ HWY_NOINLINE void MultiplyTile(const uint8_t* HWY_RESTRICT a, const size_t a_str
 #pragma GCC unroll 16
         for (size_t r = 0; r < kRows; ++r) {
           auto* HWY_RESTRICT to = tile + r * tile_stride + v * lanes;
-          hn::StoreU(hn::MulAdd(acc[r][v], factor, add ? hn::LoadU(d, to) : hn::Zero(d)), d, to);
+          hn::StoreU(Step::AddProduct(acc[r][v], factor, add ? hn::LoadU(d, to) : hn::Zero(d)), d,
+                     to);
         }
       }
       scale += scales.step;

@@ -24,6 +24,13 @@
 
 #endif  // x86
 
+// Vectors of SVE have no size that the compiler knows, so they can't be elements of arrays, which the
+// tiles of GEMM and attention are. Its CPUs run NEON, with bf16 instructions, as fast: they have as
+// many bits of NEON units as of SVE's.
+#if (defined(__aarch64__) || defined(_M_ARM64)) && !defined(HWY_DISABLED_TARGETS)
+#define HWY_DISABLED_TARGETS HWY_ALL_SVE
+#endif
+
 #include "hwy/detect_targets.h"  // IWYU pragma: export
 
 #endif  // HALFWAY_SIMD_TARGETS_H_
