@@ -4,17 +4,19 @@
 //
 //   auto a = halfway::ieee_cast<halfway::half>(1e6f);       // infinity
 //   auto b = halfway::saturate_cast<halfway::half>(1e6f);   // 65504
+//   auto c = halfway::ieee_cast<halfway::half>(0.1, halfway::round_toward_zero());
+//   auto d = halfway::ieee_cast<halfway::half>(0.1, halfway::round_stochastically{1, 2});
 //
 // `To` and the argument are any of: a minifloat, float, a storage integer (types/int8.h,
-// types/int4.h); the argument also any built-in number. One rounding; NaN as in types/minifloat.h,
-// under both names.
+// types/int4.h); the argument also any built-in number. One rounding, by a mode of
+// types/rounding.h, to nearest even by default; NaN as in types/minifloat.h, under both names.
 
 #ifndef HALFWAY_TYPES_CAST_H_
 #define HALFWAY_TYPES_CAST_H_
 
+#include <bit>
 #include <concepts>
 #include <limits>
-#include <type_traits>
 
 #include "halfway/types/encode.h"
 #include "halfway/types/minifloat.h"
@@ -37,7 +39,7 @@ constexpr auto widen(T x) {
   }
 }
 
-template <class To, overflow Overflow, class Rounding, class From>
+template <class To, overflow Overflow, rounding_mode Rounding, class From>
 constexpr To cast(From x, Rounding rounding) {
   if constexpr (std::same_as<To, From>) {
     if constexpr (Overflow == overflow::saturate && is_minifloat_v<To>) {
@@ -50,27 +52,37 @@ constexpr To cast(From x, Rounding rounding) {
     return To::from_bits(
         static_cast<typename To::storage>(encode<Format, Overflow>(widen(x), rounding)));
   } else if constexpr (is_small_int_v<To>) {
-    return To(widen(x));
+    if constexpr (builtin_float<decltype(widen(x))>) {
+      return To::rounded(widen(x), rounding);
+    } else {
+      return To(widen(x));
+    }
   } else {
     static_assert(std::same_as<To, float>,
                   "halfway: To is a minifloat, float or a storage integer");
-    return static_cast<float>(widen(x));
+    if constexpr (std::same_as<Rounding, round_to_nearest_even> ||
+                  std::same_as<decltype(widen(x)), float>) {
+      return static_cast<float>(widen(x));
+    } else {
+      return std::bit_cast<float>(encode<float32_format, overflow::ieee>(widen(x), rounding));
+    }
   }
 }
 
 }  // namespace detail
 
-/// Nearest value, ties to even; past the range infinity, or what the format has in its place
-/// (types/minifloat.h). Storage integers saturate in any case.
-template <class To, class From, class Rounding = round_to_nearest_even>
+/// The nearest value, ties to even, or what another rounding mode makes of x; past the range
+/// infinity, or what the format has in its place (types/minifloat.h). Storage integers saturate in
+/// any case.
+template <class To, class From, rounding_mode Rounding = round_to_nearest_even>
 constexpr To ieee_cast(From x, Rounding rounding = {}) {
   return detail::cast<To, overflow::ieee>(x, rounding);
 }
 
-/// Nearest value, ties to even; past the range, and for infinities, the largest finite value with
+/// The same, but past the range, and for infinities, the largest finite value with
 /// the sign (CUDA's `satfinite`; ONNX's `saturate`, but for infinities into fnuz, of which ONNX's
 /// Cast makes NaN). NaN stays NaN. In e8m0 zero and negative values become 2^-127.
-template <class To, class From, class Rounding = round_to_nearest_even>
+template <class To, class From, rounding_mode Rounding = round_to_nearest_even>
 constexpr To saturate_cast(From x, Rounding rounding = {}) {
   return detail::cast<To, overflow::saturate>(x, rounding);
 }

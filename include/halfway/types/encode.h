@@ -35,6 +35,17 @@ struct binary_layout<float> {
   static constexpr int bias = 127;
 };
 
+/// float as a target, with the names of a small format's tag.
+struct float32_format {
+  using storage = std::uint32_t;
+  static constexpr int exponent_bits = 8;
+  static constexpr int mantissa_bits = 23;
+  static constexpr int bias = 127;
+  static constexpr bool is_signed = true;
+  static constexpr bool has_infinity = true;
+  static constexpr nan_encoding nan = nan_encoding::ieee;
+};
+
 template <>
 struct binary_layout<double> {
   using bits = std::uint64_t;
@@ -80,6 +91,13 @@ constexpr std::uint32_t finish(std::uint32_t sign, Magnitude magnitude) {
   return sign | m;
 }
 
+/// A rounded magnitude of a finite number, which modes that do not overflow keep finite.
+template <class Format, class Rounding, class Magnitude>
+constexpr Magnitude limit_finite(Magnitude magnitude) {
+  constexpr Magnitude largest = layout<Format>::max_finite;
+  return !Rounding::overflows && magnitude > largest ? largest : magnitude;
+}
+
 /// Magnitude bits for significand * 2^(exponent - Point), where Point is the position of the
 /// significand's leading bit.
 ///
@@ -89,11 +107,9 @@ template <class Format, int Point, class Bits, class Rounding>
 constexpr Bits round_magnitude(Bits significand, int exponent, Rounding rounding) {
   using L = layout<Format>;
   static_assert(Point > L::mantissa_bits);
-  constexpr int max_shift = std::numeric_limits<Bits>::digits - 1;
   const int floor_exponent = exponent > L::min_exponent ? exponent : L::min_exponent;
-  const int full_shift = floor_exponent - exponent + Point - L::mantissa_bits;
-  const int shift = full_shift < max_shift ? full_shift : max_shift;
-  const Bits m = static_cast<Bits>((significand + rounding.addend(significand, shift)) >> shift);
+  const int shift = floor_exponent - exponent + Point - L::mantissa_bits;
+  const Bits m = round_off(significand, static_cast<unsigned>(shift), rounding);
   const Bits magnitude =
       (static_cast<Bits>(floor_exponent - L::min_exponent) << L::mantissa_bits) + m;
   // Normals start at pattern 0 where there are no subnormals, and at 1 << mantissa_bits otherwise.
@@ -142,7 +158,8 @@ constexpr std::uint32_t encode_scaled(bool negative, scaled x, Rounding rounding
     }
     return finish<Format, Overflow>(sign, std::uint32_t{0});
   }
-  return finish<Format, Overflow>(sign, scaled_magnitude<Format>(x, rounding));
+  return finish<Format, Overflow>(
+      sign, limit_finite<Format, Rounding>(scaled_magnitude<Format>(x, rounding)));
 }
 
 template <class T>
@@ -167,6 +184,7 @@ constexpr std::uint32_t encode(Float value, Rounding rounding = {}) {
   const Bits fraction = a & (leading - 1);
   if constexpr (!L::has_zero) {  // the lowest binade of e8m0 is subnormal in float: normalize first
     if (a > infinity) return encode_nan<Format>(0, 0);
+    if (a == infinity) return finish<Format, Overflow>(negative, L::max_finite + 1);
     const int field = static_cast<int>(a >> S::mantissa_bits);
     const int exponent = (field != 0 ? field : 1) - S::bias - S::mantissa_bits;
     return encode_scaled<Format, Overflow>(
@@ -182,12 +200,11 @@ constexpr std::uint32_t encode(Float value, Rounding rounding = {}) {
     if constexpr (lift > 0) {
       const int field = static_cast<int>(a >> S::mantissa_bits);
       // As unsigned, the negative shifts of values far in the normal range are clamped too.
-      const auto wanted = static_cast<unsigned>(lift + 1 - field + shift);
-      const int further = static_cast<int>(wanted < width - 1 ? wanted : width - 1);
-      const Bits significand = fraction | leading;
-      const Bits subnormal = (significand + rounding.addend(significand, further)) >> further;
+      const auto further = static_cast<unsigned>(lift + 1 - field + shift);
+      const Bits subnormal = round_off(fraction | leading, further, rounding);
       magnitude = field <= lift ? subnormal : magnitude;
     }
+    if (a != infinity) magnitude = limit_finite<Format, Rounding>(magnitude);
     const std::uint32_t finite = finish<Format, Overflow>(sign, magnitude);
     const std::uint64_t payload = static_cast<std::uint64_t>(fraction) << (64 - S::mantissa_bits);
     const std::uint32_t nan = encode_nan<Format>(sign, payload);
@@ -195,12 +212,11 @@ constexpr std::uint32_t encode(Float value, Rounding rounding = {}) {
   }
 }
 
-/// Bits for a long double: to double with rounding to odd, which a second rounding cannot spoil
-/// (Boldo and Melquiond 2005).
-template <class Format, overflow Overflow, class Rounding = round_to_nearest_even>
-constexpr std::uint32_t encode(long double value, Rounding rounding = {}) {
+/// A long double as a double, rounded to odd, which a second rounding cannot spoil (Boldo and
+/// Melquiond 2005).
+constexpr double round_to_odd(long double value) {
   if constexpr (std::numeric_limits<long double>::digits == std::numeric_limits<double>::digits) {
-    return encode<Format, Overflow>(static_cast<double>(value), rounding);
+    return static_cast<double>(value);
   } else {
     constexpr double largest = std::numeric_limits<double>::max();
     constexpr long double infinity = std::numeric_limits<long double>::infinity();
@@ -221,8 +237,14 @@ constexpr std::uint32_t encode(long double value, Rounding rounding = {}) {
         d = std::bit_cast<double>(bits | 1);
       }
     }
-    return encode<Format, Overflow>(d, rounding);
+    return d;
   }
+}
+
+/// Bits for a long double.
+template <class Format, overflow Overflow, class Rounding = round_to_nearest_even>
+constexpr std::uint32_t encode(long double value, Rounding rounding = {}) {
+  return encode<Format, Overflow>(round_to_odd(value), rounding);
 }
 
 /// Bits for an integer.

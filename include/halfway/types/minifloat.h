@@ -2,8 +2,9 @@
 // One template for every small float: a bit pattern with conversions that round once, arithmetic
 // through float, comparisons.
 //
-//   constexpr auto x = halfway::minifloat<halfway::formats::float16>(0.1);  // nearest, ties to
-//   even static_assert(x.bits() == 0x2E66); float y = x * 2.0f; // float arithmetic
+//   constexpr auto x = halfway::minifloat<halfway::formats::float16>(0.1);  // nearest, ties to even
+//   static_assert(x.bits() == 0x2E66);
+//   float y = x * 2.0f;  // float arithmetic
 //
 // The conversion policy, for every format:
 //

@@ -20,7 +20,10 @@
 #include <type_traits>
 #include <utility>
 
+#include "halfway/types/encode.h"
 #include "halfway/types/minifloat.h"
+#include "halfway/types/round_integer.h"
+#include "halfway/types/rounding.h"
 
 namespace halfway {
 
@@ -43,7 +46,17 @@ class small_int {
 
   /// Nearest integer, ties to even, saturating; infinities saturate, NaN becomes 0.
   template <builtin_float T>
-  constexpr explicit small_int(T value) : value_(round(value)) {}
+  constexpr explicit small_int(T value) : small_int(rounded(value, round_to_nearest_even())) {}
+
+  /// The same with another rounding mode; what is out of range saturates before it is rounded.
+  template <builtin_float T, rounding_mode Rounding>
+  static constexpr small_int rounded(T value, Rounding rounding) {
+    if constexpr (std::same_as<T, long double>) {
+      return rounded(detail::round_to_odd(value), rounding);
+    } else {
+      return small_int(detail::round_to_integer(value, lowest_value, max_value, rounding));
+    }
+  }
 
   template <class Format>
   constexpr explicit small_int(minifloat<Format> value) : small_int(static_cast<float>(value)) {}
@@ -82,20 +95,6 @@ class small_int {
       }
       return static_cast<storage>(value);
     }
-  }
-
-  template <class T>
-  static constexpr storage round(T value) {
-    if (value != value) return 0;
-    if (!(value > static_cast<T>(lowest_value))) return static_cast<storage>(lowest_value);
-    if (!(value < static_cast<T>(max_value))) return storage{max_value};
-    int whole = static_cast<int>(value);           // towards zero, in range
-    const T rest = value - static_cast<T>(whole);  // exact
-    const T tie = T(0.5);
-    const bool odd = (whole & 1) != 0;
-    if (rest > tie || (odd && rest == tie)) ++whole;
-    if (rest < -tie || (odd && rest == -tie)) --whole;
-    return static_cast<storage>(whole);
   }
 
   storage value_{};
