@@ -32,6 +32,8 @@ static constexpr size_t kDecodeRows = 4;
 static constexpr size_t kDecodeRows = 2;
 #endif
 
+#if HWY_TARGET != HWY_SCALAR  // which has no blocks
+
 // to[i] = the sum of lane i of each block of four lanes.
 template <class DF>
 HWY_INLINE void StoreSumOfBlocks(DF df, hn::VFromD<DF> v, float* HWY_RESTRICT to) {
@@ -42,6 +44,8 @@ HWY_INLINE void StoreSumOfBlocks(DF df, hn::VFromD<DF> v, float* HWY_RESTRICT to
     StoreSumOfBlocks(dh, hn::Add(hn::LowerHalf(dh, v), hn::UpperHalf(dh, v)), to);
   }
 }
+
+#endif
 
 // to[i] = the sum of the lanes of vi.
 HWY_INLINE void StoreSumsOfLanes(GemmVF v0, GemmVF v1, GemmVF v2, GemmVF v3,

@@ -59,6 +59,8 @@ HWY_INLINE void PackScaledRun(const bfloat16* HWY_RESTRICT from, size_t n, float
   hwy::CopyBytes(from, to, n * sizeof(bfloat16));
 }
 
+#if HWY_TARGET != HWY_SCALAR  // which has no lanes to move
+
 // The vector whose block b (of four lanes) is read from p + b * step bytes.
 template <class DU>
 HWY_INLINE hn::VFromD<DU> LoadBlocks(DU du, const uint8_t* HWY_RESTRICT p, size_t step) {
@@ -71,38 +73,41 @@ HWY_INLINE hn::VFromD<DU> LoadBlocks(DU du, const uint8_t* HWY_RESTRICT p, size_
   }
 }
 
+#endif  // HWY_SCALAR
+
 // to[c * kKeyColumns + r] = the 4-byte unit c of row r, for kKeyColumns rows `stride` bytes apart;
 // `units` is a multiple of 4.
 template <class DU>
 HWY_INLINE void TransposeUnits(DU du, const uint8_t* HWY_RESTRICT from, size_t stride, size_t units,
                                uint32_t* HWY_RESTRICT to) {
-  const size_t lanes = hn::Lanes(du);
-  if constexpr (HWY_MAX_LANES_D(DU) < 4) {
-    for (size_t r = 0; r < kKeyColumns; ++r) {
-      for (size_t c = 0; c < units; ++c) {
-        hwy::CopyBytes<4>(from + r * stride + 4 * c, to + c * kKeyColumns + r);
-      }
-    }
-  } else {
-    for (size_t r = 0; r < kKeyColumns; r += lanes) {
-      for (size_t c = 0; c < units; c += 4) {
-        const uint8_t* HWY_RESTRICT p = from + r * stride + 4 * c;
-        const auto v0 = LoadBlocks(du, p, 4 * stride);
-        const auto v1 = LoadBlocks(du, p + stride, 4 * stride);
-        const auto v2 = LoadBlocks(du, p + 2 * stride, 4 * stride);
-        const auto v3 = LoadBlocks(du, p + 3 * stride, 4 * stride);
-        const auto even_low = hn::InterleaveLower(du, v0, v2);
-        const auto odd_low = hn::InterleaveLower(du, v1, v3);
-        const auto even_high = hn::InterleaveUpper(du, v0, v2);
-        const auto odd_high = hn::InterleaveUpper(du, v1, v3);
-        uint32_t* HWY_RESTRICT out = to + c * kKeyColumns + r;
-        hn::StoreU(hn::InterleaveLower(du, even_low, odd_low), du, out);
-        hn::StoreU(hn::InterleaveUpper(du, even_low, odd_low), du, out + kKeyColumns);
-        hn::StoreU(hn::InterleaveLower(du, even_high, odd_high), du, out + 2 * kKeyColumns);
-        hn::StoreU(hn::InterleaveUpper(du, even_high, odd_high), du, out + 3 * kKeyColumns);
-      }
+#if HWY_TARGET == HWY_SCALAR
+  (void)du;
+  for (size_t r = 0; r < kKeyColumns; ++r) {
+    for (size_t c = 0; c < units; ++c) {
+      hwy::CopyBytes<4>(from + r * stride + 4 * c, to + c * kKeyColumns + r);
     }
   }
+#else
+  const size_t lanes = hn::Lanes(du);
+  for (size_t r = 0; r < kKeyColumns; r += lanes) {
+    for (size_t c = 0; c < units; c += 4) {
+      const uint8_t* HWY_RESTRICT p = from + r * stride + 4 * c;
+      const auto v0 = LoadBlocks(du, p, 4 * stride);
+      const auto v1 = LoadBlocks(du, p + stride, 4 * stride);
+      const auto v2 = LoadBlocks(du, p + 2 * stride, 4 * stride);
+      const auto v3 = LoadBlocks(du, p + 3 * stride, 4 * stride);
+      const auto even_low = hn::InterleaveLower(du, v0, v2);
+      const auto odd_low = hn::InterleaveLower(du, v1, v3);
+      const auto even_high = hn::InterleaveUpper(du, v0, v2);
+      const auto odd_high = hn::InterleaveUpper(du, v1, v3);
+      uint32_t* HWY_RESTRICT out = to + c * kKeyColumns + r;
+      hn::StoreU(hn::InterleaveLower(du, even_low, odd_low), du, out);
+      hn::StoreU(hn::InterleaveUpper(du, even_low, odd_low), du, out + kKeyColumns);
+      hn::StoreU(hn::InterleaveLower(du, even_high, odd_high), du, out + 2 * kKeyColumns);
+      hn::StoreU(hn::InterleaveUpper(du, even_high, odd_high), du, out + 3 * kKeyColumns);
+    }
+  }
+#endif
 }
 
 // 4-byte units of a row of queries or keys, filled up so that they can be transposed.
