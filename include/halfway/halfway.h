@@ -13,13 +13,17 @@
 #include "halfway/core/heads_view.h"                // IWYU pragma: export
 #include "halfway/core/matrix.h"                    // IWYU pragma: export
 #include "halfway/core/thread_pool.h"               // IWYU pragma: export
+#include "halfway/fidelity/error_bound.h"           // IWYU pragma: export
+#include "halfway/ops/accurate_sum.h"               // IWYU pragma: export
 #include "halfway/ops/activation.h"                 // IWYU pragma: export
 #include "halfway/ops/activation_backward.h"        // IWYU pragma: export
 #include "halfway/ops/attention.h"                  // IWYU pragma: export
 #include "halfway/ops/convert.h"                    // IWYU pragma: export
+#include "halfway/ops/elementary.h"                 // IWYU pragma: export
 #include "halfway/ops/fused_activation.h"           // IWYU pragma: export
 #include "halfway/ops/gemm.h"                       // IWYU pragma: export
 #include "halfway/ops/gemm_requantized.h"           // IWYU pragma: export
+#include "halfway/ops/moments.h"                    // IWYU pragma: export
 #include "halfway/ops/norm.h"                       // IWYU pragma: export
 #include "halfway/ops/norm_backward.h"              // IWYU pragma: export
 #include "halfway/ops/packed_matrix.h"              // IWYU pragma: export

@@ -12,12 +12,13 @@
 // 2^18 elements are cut into parts of that many, which run on the executor, and the results of the
 // parts are reduced in the same way. So an element goes through at most
 //
-//   d(n) = e(n) if n <= 2^18, otherwise 133 + e(ceil(n / 2^18)),
-//   e(n) = min(64, ceil(n / 64)) + floor((n - 1) / 4096) + 6
+//   d(n) = e(n) if n <= 2^18, otherwise 132 + e(ceil(n / 2^18)),
+//   e(n) = min(64, ceil(n / 64)) - 1 + floor((n - 1) / 4096) + ceil(log2(min(64, n)))
 //
 // additions. With u = 2^-24 the error of a sum of terms t is at most d u / (1 - d u) * sum |t|
-// (Higham, Accuracy and Stability of Numerical Algorithms, 2002, equation 4.4). Sums whose partial
-// results pass the range of float are infinite or NaN.
+// (Higham, Accuracy and Stability of Numerical Algorithms, 2002, equation 4.4): sum_error_bound and
+// its like in fidelity/error_bound.h. Where that is not enough, see ops/accurate_sum.h. Sums whose
+// partial results pass the range of float are infinite or NaN.
 #ifndef HALFWAY_OPS_REDUCE_H_
 #define HALFWAY_OPS_REDUCE_H_
 
@@ -30,27 +31,16 @@
 #include "halfway/core/error.h"
 #include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
+#include "halfway/ops/moments.h"
+#include "halfway/ops/reduction_parts.h"
 #include "halfway/ops/row_arguments.h"
 #include "halfway/simd/dispatch.h"
 #include "halfway/simd/row_args.h"
+#include "halfway/simd/sum_order.h"
 
 namespace halfway {
 
 namespace detail {
-
-// Parts are cut by length alone, so that no result depends on what runs them.
-inline constexpr std::size_t reduction_part = std::size_t{1} << 18;
-
-// The results of f(begin, count) for each part of [0, n).
-template <class F>
-std::vector<float> reduce_parts(executor_ref on, std::size_t n, const F& f) {
-  std::vector<float> results((n + reduction_part - 1) / reduction_part);
-  on.run(results.size(), [&](std::size_t i) {
-    const std::size_t begin = i * reduction_part;
-    results[i] = f(begin, std::min(reduction_part, n - begin));
-  });
-  return results;
-}
 
 // kernel(x, n), or of the parts' results by `combine`.
 template <class T>
@@ -75,20 +65,17 @@ float sum(const X& x, executor_ref on = {}) {
 }
 
 /// The sum of x[i] * y[i], each product added with one rounding (FMA); 0 if there is none. The
-/// types may differ. |error| <= d(n) u / (1 - d(n) u) * sum |x| |y|, and 2^-150 for each product
-/// that is subnormal. Errors: sizes that differ, null with a size.
+/// types may differ. |error| <= (d(n) + 1) u / (1 - (d(n) + 1) u) * sum |x| |y|, and 2^-150 for
+/// each product that is subnormal. Errors: sizes that differ, null with a size.
 template <float_storage_vector X, float_storage_vector Y>
 float dot(const X& x, const Y& y, executor_ref on = {}) {
-  constexpr std::string_view where = "halfway::dot";
-  const auto vx = detail::input_span(where, "x", x);
-  const auto vy = detail::input_span(where, "y", y);
-  detail::check_same_size(where, "y", vy, "x", vx);
+  const auto v = detail::check_pair("halfway::dot", x, y);
   using Config = detail::pair_config<detail::vector_element<X>, detail::vector_element<Y>>;
   const auto kernel = HALFWAY_DISPATCH(DotKernel<Config>);
-  if (vx.size() <= detail::reduction_part) return kernel(vx.data(), vy.data(), vx.size());
+  if (v.x.size() <= detail::reduction_part) return kernel(v.x.data(), v.y.data(), v.x.size());
   const std::vector<float> results =
-      detail::reduce_parts(on, vx.size(), [&](std::size_t begin, std::size_t count) {
-        return kernel(vx.data() + begin, vy.data() + begin, count);
+      detail::reduce_parts(on, v.x.size(), [&](std::size_t begin, std::size_t count) {
+        return kernel(v.x.data() + begin, v.y.data() + begin, count);
       });
   return HALFWAY_DISPATCH(SumKernel<float>)(results.data(), results.size());
 }
@@ -144,14 +131,20 @@ std::size_t argmax(const X& x) {
 /// multiply by n / (n - 1)).
 ///
 /// Two passes, the second about a mean from the first (Chan, Golub and LeVeque 1983): the variance
-/// does not suffer where the mean is large against the deviation. Equal elements have a variance of
-/// exactly 0. An infinite element makes the mean what the sum of the elements would be and the
-/// variance NaN. Errors: no elements, null with a size.
+/// does not suffer where the mean is large against the deviation. Of more than 2^18 elements, each
+/// part's moments are merged in double, as by moments_accumulator (ops/moments.h). Equal elements have
+/// a variance of exactly 0. An infinite element makes the mean what the sum of the elements would be
+/// and the variance NaN. Errors: no elements, null with a size.
 template <float_storage_vector X>
-mean_and_variance mean_variance(const X& x) {
+mean_and_variance mean_variance(const X& x, executor_ref on = {}) {
   const auto v = detail::input_span("halfway::mean_variance", "x", x);
   detail::check_not_empty("halfway::mean_variance", v);
-  return HALFWAY_DISPATCH(MeanVarianceKernel<detail::vector_element<X>>)(v.data(), v.size());
+  if (v.size() <= detail::reduction_part) {
+    return HALFWAY_DISPATCH(MeanVarianceKernel<detail::vector_element<X>>)(v.data(), v.size());
+  }
+  moments_accumulator moments;
+  moments.add(v, on);
+  return moments.result();
 }
 
 /// out[j] = the sum of column j: the gradient of a bias. 0 for a matrix without rows.

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 
+#include "halfway/simd/accurate_sum-inl.h"
 #include "halfway/simd/activation-inl.h"
 #include "halfway/simd/activation_backward-inl.h"
 #include "halfway/simd/attention-inl.h"

@@ -20,6 +20,7 @@
 #include "halfway/simd/math-inl.h"
 #include "halfway/simd/row_args.h"
 #include "halfway/simd/sum-inl.h"
+#include "halfway/simd/sum_order.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -153,9 +154,8 @@ struct SumDeviationsOp {
   }
 };
 
-constexpr size_t kSumLanes =
-    64;  // enough chains of additions to hide their latency with 16-lane vectors
-constexpr size_t kPairLanes = 32;  // for each of two sums
+constexpr size_t kSumLanes = detail::sum_lanes;
+constexpr size_t kPairLanes = detail::pair_lanes;
 
 template <class T>
 float SumKernel(const T* x, size_t n) {
@@ -174,13 +174,7 @@ float DotKernel(const typename Config::X* x, const typename Config::Y* y, size_t
 
 // ------------------------------ Moments
 
-// The mean as pivot + correction, which together are more exact than a float, and the variance
-// about it.
-struct Moments {
-  float pivot;       // a float close to the mean
-  float correction;  // mean - pivot
-  float variance;    // mean of the squared deviations, >= 0 or NaN
-};
+using Moments = detail::moments;
 
 // Two passes over n >= 1 elements: a mean of the differences from the first element, then the
 // deviations from that mean, corrected for its rounding (Chan, Golub and LeVeque, "Algorithms for
@@ -208,6 +202,11 @@ HWY_INLINE float MeanOfFirst(const T* x) {
 }
 HWY_INLINE bool IsNearMean(float correction, float variance) {
   return correction * correction <= variance;
+}
+
+template <class T>
+detail::moments MomentsKernel(const T* x, size_t n) {
+  return ComputeMoments(x, n);
 }
 
 template <class T>

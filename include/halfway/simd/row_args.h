@@ -17,6 +17,20 @@ struct mean_and_variance {
 
 namespace detail {
 
+// A compensated sum: the sum in float, and the sum of what it was rounded by.
+struct sum_and_error {
+  float sum;
+  float error;
+};
+
+// The mean as pivot + correction, which together are more exact than a float, and the variance
+// about it.
+struct moments {
+  float pivot;       // a float close to the mean
+  float correction;  // mean - pivot
+  float variance;    // mean of the squared deviations, >= 0 or NaN
+};
+
 template <class TX, class TY>
 struct pair_config {
   using X = TX;

@@ -17,9 +17,8 @@
 //
 // The order: kLanes partial sums, the j-th of the elements i = j mod kLanes in turn. After every
 // 64 kLanes elements each partial sum is added to a total of its own. In the end total j takes in
-// total j + kLanes / 2, then j + kLanes / 4, and so on. So an element goes through at most
-// min(64, ceil(n / kLanes)) + floor((n - 1) / (64 kLanes)) + log2(kLanes) additions: with
-// kLanes = 64, 70 for n = 4096 and 169 for n = 409,600.
+// total j + kLanes / 2, then j + kLanes / 4, and so on. How many additions an element goes through
+// is in simd/sum_order.h.
 
 #if defined(HALFWAY_SIMD_SUM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_SUM_INL_H_
@@ -31,6 +30,7 @@
 #include <cstddef>
 
 #include "halfway/simd/fma-inl.h"
+#include "halfway/simd/sum_order.h"
 #include "hwy/highway.h"
 
 // Loops over the vectors of partial sums: in registers where the loop is unrolled. Where FMA is
@@ -198,49 +198,54 @@ HWY_INLINE void PutInOrder(Partials<kLanes>& sums) {
 #endif
 }
 
-// The sum of n elements; op adds those from i on to partial sums (top of this file).
+// Adds elements [begin, end) to partial sums, the j-th of those i = begin + j mod kLanes.
 template <size_t kLanes, class Op>
-HWY_INLINE float Sum(const Op& op, size_t n) {
-  constexpr size_t kBlock = 64 * kLanes;
+HWY_INLINE void AddElements(const Op& op, size_t begin, size_t end, Partials<kLanes>& sums) {
   const PartialTag df;
   const size_t lanes = hn::Lanes(df);
   HALFWAY_PARTIALS_CONSTEXPR size_t count = Partials<kLanes>::Count();
-  Partials<kLanes> total;
-  for (size_t begin = 0; begin < n; begin += kBlock) {
-    const size_t end = HWY_MIN(n, begin + kBlock);
-    Partials<kLanes> sums;
-    size_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) {
-      if constexpr (kAddsSeveral<Op>) {
-        AddSeveral(df, op, i, sums);
-      } else if constexpr (AddsEvenOdd<Op>()) {
-        HALFWAY_UNROLL_PARTIALS
-        for (size_t k = 0; k < count; k += 2) {
-          auto even = sums.Get(k), odd = sums.Get(k + 1);
-          op.EvenOdd(df, i + k * lanes, even, odd);
-          sums.Set(k, even);
-          sums.Set(k + 1, odd);
-        }
-      } else {
-        HALFWAY_UNROLL_PARTIALS
-        for (size_t k = 0; k < count; ++k) {
-          auto sum = sums.Get(k);
-          op(df, i + k * lanes, sum);
-          sums.Set(k, sum);
-        }
+  size_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) {
+    if constexpr (kAddsSeveral<Op>) {
+      AddSeveral(df, op, i, sums);
+    } else if constexpr (AddsEvenOdd<Op>()) {
+      HALFWAY_UNROLL_PARTIALS
+      for (size_t k = 0; k < count; k += 2) {
+        auto even = sums.Get(k), odd = sums.Get(k + 1);
+        op.EvenOdd(df, i + k * lanes, even, odd);
+        sums.Set(k, even);
+        sums.Set(k + 1, odd);
       }
-    }
-    PutInOrder<Op>(sums);
-    if (i != end) {
+    } else {
       HALFWAY_UNROLL_PARTIALS
       for (size_t k = 0; k < count; ++k) {
-        if (i + k * lanes < end) {
-          auto sum = sums.Get(k);
-          op(df, i + k * lanes, sum, HWY_MIN(lanes, end - (i + k * lanes)));
-          sums.Set(k, sum);
-        }
+        auto sum = sums.Get(k);
+        op(df, i + k * lanes, sum);
+        sums.Set(k, sum);
       }
     }
+  }
+  PutInOrder<Op>(sums);
+  if (i != end) {
+    HALFWAY_UNROLL_PARTIALS
+    for (size_t k = 0; k < count; ++k) {
+      if (i + k * lanes < end) {
+        auto sum = sums.Get(k);
+        op(df, i + k * lanes, sum, HWY_MIN(lanes, end - (i + k * lanes)));
+        sums.Set(k, sum);
+      }
+    }
+  }
+}
+
+// The sum of n elements; op adds those from i on to partial sums (top of this file).
+template <size_t kLanes, class Op>
+HWY_INLINE float Sum(const Op& op, size_t n) {
+  constexpr size_t kBlock = detail::sum_run * kLanes;
+  Partials<kLanes> total;
+  for (size_t begin = 0; begin < n; begin += kBlock) {
+    Partials<kLanes> sums;
+    AddElements(op, begin, HWY_MIN(n, begin + kBlock), sums);
     AddPartials(total, sums);
   }
   return total.Fold();
@@ -254,7 +259,7 @@ struct TwoSums {
 // Two sums over the same elements: op takes two vectors.
 template <size_t kLanes, class Op>
 HWY_INLINE TwoSums SumPairs(const Op& op, size_t n) {
-  constexpr size_t kBlock = 64 * kLanes;
+  constexpr size_t kBlock = detail::sum_run * kLanes;
   const PartialTag df;
   const size_t lanes = hn::Lanes(df);
   HALFWAY_PARTIALS_CONSTEXPR size_t count = Partials<kLanes>::Count();
