@@ -165,7 +165,7 @@ TEST(Fma, RoundsOnce) {
   });
 }
 
-// Every 499th float; 1 for all of them: HALFWAY_TEST_STRIDE=1 (the slow tests).
+// Every 499th float (tests/ops/elementary_test.cc takes all of them); HALFWAY_TEST_STRIDE=1: all.
 std::uint64_t stride() {
   const char* text = std::getenv("HALFWAY_TEST_STRIDE");
   return text != nullptr ? std::strtoull(text, nullptr, 10) : 499;

@@ -32,13 +32,15 @@ void run_map(void (*kernel)(const X*, Y*, std::size_t), const map_arguments<X, Y
 }  // namespace detail
 
 // For all of them: x and y are contiguous ranges of one size, of any float formats; y may be x.
-// Each element is widened exactly, the function computed in FP32 with an error below the number of
-// units in the last place (ULP) that is given, of the FP32 result, subnormals included, and rounded
-// once to y's type, to nearest even. The largest errors were measured over every float
-// (tests/ops/activation_test.cc). Where y has at most 11 digits, the FP32 result of gelu, gelu_tanh
-// and silu errs by up to 2^-18 of its value (at most 8 digits: 2^-14), which y shows only where
-// that lies within so much of the middle of two of its values. The same bits on every CPU, and
-// whatever executes it.
+//
+// Where both hold half, or both bfloat16, each result is correctly rounded, to nearest even: the
+// bits of the function of types/math.h. Otherwise x is widened exactly, the function computed in
+// FP32 and rounded once to y's type; the number of units in the last place (ULP) of the FP32 result
+// is the largest error of all 2^32 floats (tests/ops/elementary_test.cc), subnormal arguments and
+// results included. Where y has at most 11 digits, the FP32 result of gelu, gelu_tanh and silu errs
+// by up to 2^-18 of its value (at most 8 digits: 2^-14), below 2^-14 by 2^-15; y shows that only
+// where that lies within so much of the middle of two of its values. The same bits on every CPU,
+// and whatever executes it.
 //
 // NaN gives NaN. The values at the infinities are the limits: gelu(-inf) is -0, not NaN.
 //
@@ -71,7 +73,7 @@ void gelu_tanh(const X& x, Y&& y, executor_ref on = {}) {
   detail::run_map(HALFWAY_DISPATCH(GeluTanhKernel<Config>), a, on);
 }
 
-/// y[i] = x[i] / (1 + e^-x[i]), also called swish. 2 ULP.
+/// y[i] = x[i] / (1 + e^-x[i]), also called swish. 1 ULP.
 template <float_storage_vector X, float_storage_output_vector Y>
 void silu(const X& x, Y&& y, executor_ref on = {}) {
   const auto a = detail::check_map("halfway::silu", x, y);

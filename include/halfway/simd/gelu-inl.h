@@ -6,9 +6,9 @@
 //
 // With t = |x|, all are max(x, 0) - t q(t), where q is a positive function that falls off as fast
 // as an exponential: for gelu Phi(-t), for its tanh form 1 / (1 + e^(2 z(t))), for silu 1 / (1 +
-// e^t). For t below 3.9 (7.8 for silu) q is a polynomial from a table; beyond, where few elements
-// of a layer lie, it comes from an exponential, so that the results keep their digits down to the
-// smallest floats.
+// e^t). For t below 3.9 (3.4 for the tanh form in f32, 7.8 for silu) q is a polynomial from a
+// table; beyond, where few elements of a layer lie, it comes from an exponential, so that the
+// results keep their digits down to the smallest floats.
 
 #if defined(HALFWAY_SIMD_GELU_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_GELU_INL_H_
@@ -100,7 +100,7 @@ HWY_INLINE TailParts<hn::VFromD<DF>> LookUpTail(DF df, hn::VFromD<DF> t,
 // Where the table ends.
 template <size_t kDegree, class DF>
 HWY_INLINE hn::VFromD<DF> TableEnd(DF df, const detail::piecewise_polynomials<kDegree>& table) {
-  return hn::Set(df, static_cast<float>(31.5 * table.spacing));
+  return hn::Set(df, static_cast<float>(table.end));
 }
 
 // ------------------------------ The exact form
@@ -146,7 +146,7 @@ HWY_NOINLINE hn::VFromD<DF> FarGeluSlope(DF df, hn::VFromD<DF> t_any) {
 
 // ------------------------------ The tanh form
 
-// 1 / (1 + e^(2 z(t))) for t >= 3.9, times factor: e^-2z (1 - e^-2z + ...).
+// 1 / (1 + e^(2 z(t))) for t >= 3.4, times factor: e^-2z (1 - e^-2z + ...).
 template <class DF>
 HWY_INLINE hn::VFromD<DF> FarLogisticOfCubic(DF df, hn::VFromD<DF> t, hn::VFromD<DF> factor) {
   // 2 z = a t + b t^3 in two floats, as the exponential of a large number takes more digits than
@@ -176,7 +176,7 @@ HWY_INLINE hn::VFromD<DF> FarLogisticOfCubic(DF df, hn::VFromD<DF> t, hn::VFromD
   return ScaleByPowerOf2(df, hn::Add(high, NegFma(high, NegFma(exp, exp, exp), low)), e.n);
 }
 
-// t / (1 + e^(2 z(t))) for t >= 3.9; from 10.8 on it rounds to 0.
+// t / (1 + e^(2 z(t))) for t >= 3.4; from 10.8 on it rounds to 0.
 template <class DF>
 HWY_NOINLINE hn::VFromD<DF> FarGeluTanh(DF df, hn::VFromD<DF> t_any) {
   const auto t = hn::Min(t_any, hn::Set(df, 11.0f));
@@ -192,7 +192,7 @@ HWY_INLINE hn::VFromD<DF> SlopeFactorOfGeluTanh(DF df, hn::VFromD<DF> t, hn::VFr
   return NegFma(hn::Mul(t, slope_z), hn::Sub(one, s), one);
 }
 
-// The slope at -t for t >= 3.9.
+// The slope at -t for t >= 3.4.
 template <class DF>
 HWY_NOINLINE hn::VFromD<DF> FarGeluTanhSlope(DF df, hn::VFromD<DF> t_any) {
   const auto t = hn::Min(t_any, hn::Set(df, 11.0f));
@@ -201,6 +201,13 @@ HWY_NOINLINE hn::VFromD<DF> FarGeluTanhSlope(DF df, hn::VFromD<DF> t_any) {
 }
 
 // ------------------------------ For all x
+
+// For results of few digits: so little below 1/2 that only a result half-way between two subnormal
+// values shows it, where x is so small that f32 does not tell q from 1/2.
+template <class DF>
+HWY_INLINE hn::VFromD<DF> BelowHalf(DF df, hn::VFromD<DF> q) {
+  return hn::Min(q, hn::Set(df, 0x1.fffcp-2f));
+}
 
 // max(x, 0) - t q(t), whose sign is that of x, zeros included: with the full degree x first - t
 // rest where x is negative, or so small that first is 1/2; otherwise x - t (first + rest).
@@ -224,7 +231,7 @@ HWY_INLINE hn::VFromD<DF> SubtractTail(DF df, hn::VFromD<DF> x,
     const auto shifted = hn::Add(t, Shifter(df, table));
     const auto d = hn::Sub(t, hn::Sub(shifted, Shifter(df, table)));
     const auto q = TailPolynomial<0>(df, hn::BitCast(di, shifted), d, table);
-    return NegFma(t, q, AtLeast(x, hn::Zero(df)));
+    return NegFma(t, BelowHalf(df, q), AtLeast(x, hn::Zero(df)));
   }
 }
 
@@ -255,8 +262,8 @@ HWY_INLINE void SubtractTail2(DF df, const V x0, const V x1,
     y1 = SubtractParts(df, x1, TailParts<V>{LookUp32(df, table.coefficient[0], i1), p1}, table);
   } else {
     step(table.coefficient[0]);
-    y0 = NegFma(t0, p0, AtLeast(x0, hn::Zero(df)));
-    y1 = NegFma(t1, p1, AtLeast(x1, hn::Zero(df)));
+    y0 = NegFma(t0, BelowHalf(df, p0), AtLeast(x0, hn::Zero(df)));
+    y1 = NegFma(t1, BelowHalf(df, p1), AtLeast(x1, hn::Zero(df)));
   }
 }
 
@@ -308,11 +315,12 @@ struct MapByTable {
 template <class DF>
 HWY_NOINLINE hn::VFromD<DF> FarSilu(DF df, hn::VFromD<DF> t_any) {
   const auto t = hn::Min(t_any, hn::Set(df, 120.0f));
-  const auto e = SplitExp(df, hn::Neg(t));
+  const auto e = SplitExpExactly(df, hn::Neg(t), hn::Zero(df));
   const auto high = Fma(t, e.p, t);
+  const auto low = Fma(t, e.p_low, Fma(t, e.p, hn::Sub(t, high)));
   const auto power = PowerOf2(df, AtLeast(e.n, hn::Set(df, -126.0f)));
   const auto exp = Fma(power, e.p, power);
-  return ScaleByPowerOf2(df, NegFma(high, NegFma(exp, exp, exp), high), e.n);
+  return ScaleByPowerOf2(df, hn::Add(high, NegFma(high, NegFma(exp, exp, exp), low)), e.n);
 }
 
 template <class T>
@@ -320,8 +328,9 @@ constexpr size_t DegreeFor() {
   return detail::degree_for_digits(std::numeric_limits<T>::digits);
 }
 
-// x Phi(x). Error below 1 ULP; where the result is rounded to a T of at most 11 digits, an eighth
-// of a ULP of T. -0 at -inf.
+// x Phi(x). Error below 1 ULP; where the result is rounded to a T of at most 11 digits, 2^-7 of a
+// ULP of T, and where x is a half and so is the result, or both are bfloat16, it is correctly
+// rounded. -0 at -inf.
 template <class T>
 struct GeluOp : MapByTable<GeluOp<T>> {
   static constexpr const auto& Table() { return detail::gelu_table<DegreeFor<T>()>; }
@@ -341,8 +350,7 @@ struct GeluTanhOp : MapByTable<GeluTanhOp<T>> {
   }
 };
 
-// x / (1 + e^-x). Error below 2 ULP, also where the result is subnormal; in T as for GeluOp. -0 at
-// -inf.
+// x / (1 + e^-x). Errors as for GeluOp. -0 at -inf.
 template <class T>
 struct SiluOp : MapByTable<SiluOp<T>> {
   static constexpr const auto& Table() { return detail::silu_table<DegreeFor<T>()>; }

@@ -22,6 +22,7 @@
 #include "halfway/simd/attention_decode-inl.h"
 #include "halfway/simd/convert-inl.h"
 #include "halfway/simd/cross_entropy-inl.h"
+#include "halfway/simd/elementary-inl.h"
 #include "halfway/simd/gemm-inl.h"
 #include "halfway/simd/load_store-inl.h"
 #include "halfway/simd/norm-inl.h"

@@ -6,7 +6,7 @@
 // The coefficients come from Remez' exchange algorithm in 200-bit arithmetic, for the least maximum
 // relative error of the function on the stated interval; each is rounded to float in turn, the
 // remaining ones fitted again. The bounds in ULP are tested over all floats
-// (tests/simd/math_test.cc, tests/ops/activation_test.cc).
+// (tests/ops/elementary_test.cc).
 
 #if defined(HALFWAY_SIMD_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_MATH_INL_H_
@@ -26,18 +26,23 @@ namespace halfway {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Whether Max is x86's maxps, which returns its second operand where one is NaN. Highway's emulated
+// targets run on x86 as well.
+#undef HALFWAY_SIMD_MAXPS
+#define HALFWAY_SIMD_MAXPS (HWY_ARCH_X86 && HWY_TARGET < HWY_EMU128)
+
 // The larger (smaller) of x and a bound that is no NaN; NaN where x is NaN.
 template <class V>
 HWY_INLINE V AtLeast(V x, V bound) {
-#if HWY_ARCH_X86
-  return hn::Max(bound, x);  // maxps returns its second operand where one is NaN
+#if HALFWAY_SIMD_MAXPS
+  return hn::Max(bound, x);
 #else
   return hn::IfThenElse(hn::Lt(x, bound), bound, x);
 #endif
 }
 template <class V>
 HWY_INLINE V AtMost(V x, V bound) {
-#if HWY_ARCH_X86
+#if HALFWAY_SIMD_MAXPS
   return hn::Min(bound, x);
 #else
   return hn::IfThenElse(hn::Gt(x, bound), bound, x);
@@ -47,7 +52,7 @@ HWY_INLINE V AtMost(V x, V bound) {
 // The larger (smaller) of a and x, a where x is NaN.
 template <class V>
 HWY_INLINE V LargerOrFirst(V a, V x) {
-#if HWY_ARCH_X86
+#if HALFWAY_SIMD_MAXPS
   return hn::Max(x, a);
 #else
   return hn::IfThenElse(hn::Gt(x, a), x, a);
@@ -56,7 +61,7 @@ HWY_INLINE V LargerOrFirst(V a, V x) {
 
 template <class V>
 HWY_INLINE V SmallerOrFirst(V a, V x) {
-#if HWY_ARCH_X86
+#if HALFWAY_SIMD_MAXPS
   return hn::Min(x, a);
 #else
   return hn::IfThenElse(hn::Lt(x, a), x, a);
@@ -243,9 +248,31 @@ HWY_INLINE hn::VFromD<DF> ExpOfDifference(DF df, hn::VFromD<DF> z) {
   return v[0];
 }
 
-// The natural logarithm. Error below 1 ULP. log(0) = -inf, log(inf) = inf, NaN below 0.
+// 2^x. Error below 1 ULP, none for integers. 2^-inf = 0, 2^inf = inf; subnormal results are gradual.
 template <class DF>
-HWY_INLINE hn::VFromD<DF> Log(DF df, hn::VFromD<DF> x) {
+HWY_INLINE hn::VFromD<DF> Exp2(DF df, hn::VFromD<DF> x) {
+  // Past these, the result is infinite or rounds to 0.
+  const auto clamped = AtMost(AtLeast(x, hn::Set(df, -151.0f)), hn::Set(df, 128.0f));
+  const auto shifter = hn::Set(df, 12582912.0f);
+  const auto n = hn::Sub(hn::Add(clamped, shifter), shifter);
+  const auto r = hn::Sub(clamped, n);
+  // 2^r = 1 + r (ln 2 + q(r)) on [-1/2, 1/2], relative error 2^-28.5.
+  const auto q = Polynomial(df, r, 0x1.4fde24p-26f, 0x1.ebfbdap-3f, 0x1.c6aef6p-5f, 0x1.3b2f5cp-7f,
+                            0x1.5f37dep-10f, 0x1.4066cap-13f);
+  const auto p = Fma(r, hn::Set(df, 0x1.62e430p-1f), hn::Mul(r, q));
+  return ScaleByPowerOf2(df, hn::Add(p, hn::Set(df, 1.0f)), n);
+}
+
+// log(x) = n log(2) + f + f^2 q for x in (0, inf), f in [-0.293, 0.4143], relative error 2^-25.7.
+template <class V>
+struct LogParts {
+  V n;
+  V f;
+  V f2;
+  V q;
+};
+template <class DF>
+HWY_INLINE LogParts<hn::VFromD<DF>> SplitLog(DF df, hn::VFromD<DF> x) {
   const hn::RebindToSigned<DF> di;
   const auto subnormal = hn::Lt(x, hn::Set(df, 0x1p-126f));
   const auto normal = hn::IfThenElse(subnormal, hn::Mul(x, hn::Set(df, 0x1p23f)), x);
@@ -254,18 +281,41 @@ HWY_INLINE hn::VFromD<DF> Log(DF df, hn::VFromD<DF> x) {
   const auto k = hn::ShiftRight<23>(hn::Sub(bits, hn::Set(di, 0x3F3504F3)));
   const auto f = hn::Sub(hn::BitCast(df, hn::Sub(bits, hn::ShiftLeft<23>(k))), hn::Set(df, 1.0f));
   const auto n = hn::Sub(hn::ConvertTo(df, k), hn::IfThenElseZero(subnormal, hn::Set(df, 23.0f)));
-  // log(1 + f) = f - f^2 / 2 + f^3 p(f), relative error 2^-25.7.
   const auto p =
       Polynomial(df, f, 0x1.555548p-2f, -0x1.00007p-2f, 0x1.99a54p-3f, -0x1.552f18p-3f,
                  0x1.23036ap-3f, -0x1.01139ap-3f, 0x1.f00196p-4f, -0x1.bae45p-4f, 0x1.a3dd78p-5f);
-  const auto f2 = hn::Mul(f, f);
-  const auto tail =
-      Fma(f2, Fma(f, p, hn::Set(df, -0.5f)), hn::Mul(n, hn::Set(df, 0x1.7f7d1cp-20f)));
-  const auto finite = Fma(n, hn::Set(df, 0x1.62e4p-1f), hn::Add(f, tail));
+  return {n, f, hn::Mul(f, f), Fma(f, p, hn::Set(df, -0.5f))};
+}
+
+// A logarithm from its value where x is in (0, inf): -inf at 0, inf at inf, NaN below 0.
+template <class DF>
+HWY_INLINE hn::VFromD<DF> LogOfAny(DF df, hn::VFromD<DF> x, hn::VFromD<DF> finite) {
   const auto positive = hn::IfThenElse(hn::Lt(x, hn::Inf(df)), finite, x);  // inf and NaN stay
   const auto zero = hn::Zero(df);
   return hn::IfThenElse(hn::Gt(x, zero), positive,
                         hn::IfThenElse(hn::Eq(x, zero), hn::Neg(hn::Inf(df)), hn::NaN(df)));
+}
+
+// The natural logarithm. Error below 1 ULP. log(0) = -inf, log(inf) = inf, NaN below 0.
+template <class DF>
+HWY_INLINE hn::VFromD<DF> Log(DF df, hn::VFromD<DF> x) {
+  const auto l = SplitLog(df, x);
+  const auto tail = Fma(l.f2, l.q, hn::Mul(l.n, hn::Set(df, 0x1.7f7d1cp-20f)));
+  return LogOfAny(df, x, Fma(l.n, hn::Set(df, 0x1.62e4p-1f), hn::Add(l.f, tail)));
+}
+
+// The logarithm to base 2. Error below 1 ULP, none for powers of 2. Specials as for Log.
+template <class DF>
+HWY_INLINE hn::VFromD<DF> Log2(DF df, hn::VFromD<DF> x) {
+  const auto l = SplitLog(df, x);
+  // (f + f^2 q) / ln 2 in two floats: the product with its error, and the rest.
+  const auto log2_e = hn::Set(df, 0x1.715476p+0f);
+  const auto product = RoundedProduct(l.f, log2_e);
+  const auto product_low = Fma(l.f, hn::Set(df, 0x1.4ae0c0p-26f), FmaSub(l.f, log2_e, product));
+  const auto low = Fma(hn::Mul(l.f2, l.q), log2_e, product_low);
+  const auto sum = hn::Add(l.n, product);
+  const auto sum_low = hn::Sub(product, hn::Sub(sum, l.n));
+  return LogOfAny(df, x, hn::Add(sum, hn::Add(sum_low, low)));
 }
 
 // tanh x. Error below 1 ULP.
