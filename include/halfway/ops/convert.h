@@ -5,6 +5,8 @@
 //   std::vector<halfway::half> y(x.size());
 //   halfway::convert(x, y);              // 0.1 to the nearest half; 1e6 becomes infinity
 //   halfway::convert_saturating(x, y);   // 65504 instead
+//   halfway::convert(x, y, halfway::round_toward_zero());
+//   halfway::convert(x, y, halfway::round_stochastically{seed, first});
 //
 // Ranges are contiguous (std::vector, std::span, std::array, matrix::elements()); matrices may have
 // strides.
@@ -12,7 +14,6 @@
 #define HALFWAY_OPS_CONVERT_H_
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -35,6 +36,7 @@
 #include "halfway/types/float8.h"
 #include "halfway/types/half.h"
 #include "halfway/types/int8.h"
+#include "halfway/types/round_integer.h"
 #include "halfway/types/rounding.h"
 
 namespace halfway {
@@ -62,10 +64,6 @@ concept convertible_matrix =
 template <class M>
 concept convertible_output_matrix = convertible_matrix<M> && !std::is_const_v<element_of<M>>;
 
-/// An Eigen vector, for one, is a range and a matrix.
-template <class X, class Y>
-concept not_both_ranges = !convertible_range<X> || !convertible_range<Y>;
-
 /// One kernel serves both policies where they agree: integers, and formats without infinity and
 /// NaN.
 template <class To, overflow Overflow>
@@ -83,27 +81,32 @@ struct convert_config {
   static constexpr overflow kOverflow = Overflow;
 };
 
+template <class ToType, overflow Overflow, class RoundingMode>
+struct convert_rounded_config {
+  using To = ToType;
+  using Rounding = RoundingMode;
+  static constexpr overflow kOverflow = Overflow;
+};
+
 /// One element, for the types that have no kernel: the scalar conversions, of which the kernels are
 /// the fast form.
-template <class To, overflow Overflow, class From>
-To convert_element(From x) {
-  const auto wide = widen(x);
+template <class To, overflow Overflow, class From, rounding_mode Rounding>
+To convert_element(From x, Rounding rounding) {
   if constexpr (std::same_as<To, std::int8_t> || std::same_as<To, std::uint8_t>) {
-    return static_cast<To>(static_cast<int>(small_int<8, std::is_signed_v<To>>(wide)));
+    using Byte = small_int<8, std::is_signed_v<To>>;
+    return static_cast<To>(static_cast<int>(cast<Byte, Overflow>(x, rounding)));
   } else if constexpr (std::same_as<To, std::int32_t>) {
-    if constexpr (std::integral<decltype(wide)>) {
-      return wide;
+    if constexpr (std::integral<decltype(widen(x))>) {
+      return widen(x);
     } else {
       using limits = std::numeric_limits<std::int32_t>;
-      const double d = static_cast<double>(wide);  // exact, and holds every std::int32_t
-      if (d != d) return 0;
-      return static_cast<std::int32_t>(
-          std::clamp<double>(std::nearbyint(d), limits::min(), limits::max()));
+      const double d = static_cast<double>(widen(x));  // exact, and holds every std::int32_t
+      return round_to_integer(d, limits::min(), limits::max(), rounding);
     }
   } else if constexpr (std::same_as<To, double>) {
-    return static_cast<double>(wide);
+    return static_cast<double>(widen(x));
   } else {
-    return cast<To, Overflow>(x, round_to_nearest_even());
+    return cast<To, Overflow>(x, rounding);
   }
 }
 
@@ -125,14 +128,52 @@ inline constexpr bool same_values = std::same_as<From, To> ||
                                      std::numeric_limits<From>::digits ==
                                          std::numeric_limits<To>::digits);
 
-template <overflow Overflow, class From, class To>
-void convert_unchecked(const From* from, To* to, std::size_t n, bool stream) {
+/// Modes that have kernels beside to nearest even.
+template <class Rounding>
+inline constexpr bool has_rounded_kernel =
+    std::same_as<Rounding, round_toward_zero> || std::same_as<Rounding, round_stochastically>;
+
+template <class Rounding>
+constexpr Rounding rounding_from(Rounding rounding, [[maybe_unused]] std::uint64_t i) {
+  if constexpr (std::same_as<Rounding, round_stochastically>) rounding.first += i;
+  return rounding;
+}
+
+/// From float and to float, which is exact, there are kernels; between other types a buffer of
+/// floats is between.
+template <overflow Overflow, class From, class To, class Rounding>
+void round_unchecked(const From* from, To* to, std::size_t n, Rounding rounding) {
+  if constexpr (std::same_as<From, float>) {
+    using Config = convert_rounded_config<To, effective_overflow<To, Overflow>(), Rounding>;
+    HALFWAY_DISPATCH(ConvertRoundedKernel<Config>)(from, to, n, rounding);
+  } else {
+    constexpr std::size_t block = 1024;
+    float wide[block];
+    using Widen = convert_config<From, float, overflow::ieee>;
+    for (std::size_t i = 0; i < n; i += block) {
+      const std::size_t here = std::min(block, n - i);
+      HALFWAY_DISPATCH(ConvertKernel<Widen>)(from + i, wide, here, false);
+      round_unchecked<Overflow>(static_cast<const float*>(wide), to + i, here,
+                                rounding_from(rounding, i));
+    }
+  }
+}
+
+/// `rounding` is that of the first element. Not inlined: callers have several calls of it.
+template <overflow Overflow, class From, class To, class Rounding>
+HWY_NOINLINE void convert_unchecked(const From* from, To* to, std::size_t n, bool stream,
+                                    Rounding rounding) {
+  constexpr bool is_nearest = std::same_as<Rounding, round_to_nearest_even>;
   constexpr bool clips_infinity = std::same_as<From, To> && Overflow == overflow::saturate &&
                                   std::numeric_limits<To>::has_infinity && is_minifloat_v<To>;
   if constexpr (same_values<From, To> && !clips_infinity) {
     if (n != 0 && static_cast<const void*>(from) != static_cast<const void*>(to))
       std::memcpy(to, from, n * sizeof(To));
-  } else if constexpr (!clips_infinity && has_f32_kernel<From> && has_f32_kernel<To>) {
+  } else if constexpr (!clips_infinity && has_f32_kernel<From> && has_f32_kernel<To> &&
+                       !std::same_as<To, float> && has_rounded_kernel<Rounding>) {
+    round_unchecked<Overflow>(from, to, n, rounding);
+  } else if constexpr (!clips_infinity && has_f32_kernel<From> && has_f32_kernel<To> &&
+                       (is_nearest || std::same_as<To, float>)) {
     if constexpr (std::same_as<From, float> || std::same_as<To, float> ||
                   (has_direct_kernel<From> && has_direct_kernel<To>)) {
       using Config = convert_config<From, To, effective_overflow<To, Overflow>()>;
@@ -149,13 +190,14 @@ void convert_unchecked(const From* from, To* to, std::size_t n, bool stream) {
       }
     }
   } else {
-    for (std::size_t i = 0; i < n; ++i) to[i] = convert_element<To, Overflow>(from[i]);
+    for (std::size_t i = 0; i < n; ++i)
+      to[i] = convert_element<To, Overflow>(from[i], rounding_at(rounding, i));
   }
 }
 
-template <overflow Overflow, class From, class To>
+template <overflow Overflow, class From, class To, class Rounding>
 void convert_ranges(std::string_view where, const From* from, std::size_t from_size, To* to,
-                    std::size_t to_size, executor_ref on) {
+                    std::size_t to_size, Rounding rounding, executor_ref on) {
   check_equal(where, "x.size()", from_size, "y.size()", to_size);
   check_not_null(where, "x", from, from_size);
   check_not_null(where, "y", to, to_size);
@@ -168,7 +210,8 @@ void convert_ranges(std::string_view where, const From* from, std::size_t from_s
   for_each_part(
       on, from_size, sizeof(From) + sizeof(To),
       [&](std::size_t begin, std::size_t count) {
-        convert_unchecked<Overflow>(from + begin, to + begin, count, stream);
+        convert_unchecked<Overflow>(from + begin, to + begin, count, stream,
+                                    rounding_from(rounding, begin));
       },
       elements_per_line);
 }
@@ -178,36 +221,70 @@ matrix_view<T> rows_from(matrix_view<T> m, std::size_t begin, std::size_t count)
   return {m.row(begin), count, m.cols(), m.row_stride(), m.col_stride()};
 }
 
+/// Row by row, so that elements are met in the order of their numbers.
 template <overflow Overflow, class From, class To>
+void convert_rows(matrix_view<const From> x, matrix_view<To> y, bool stream,
+                  round_stochastically rounding) {
+  for (std::size_t i = 0; i < y.rows(); ++i) {
+    std::uint64_t number = std::uint64_t{i} * y.cols();
+    for_each_run(rows_from(x, i, 1), rows_from(y, i, 1),  // one row's runs are in order
+                 [&](const From* from, To* to, std::size_t n) {
+                   convert_unchecked<Overflow>(from, to, n, stream,
+                                               rounding_from(rounding, number));
+                   number += n;
+                 });
+  }
+}
+template <overflow Overflow, class From, class To, class Rounding>
+void convert_rows(matrix_view<const From> x, matrix_view<To> y, bool stream, Rounding rounding) {
+  for_each_run(x, y, [&](const From* from, To* to, std::size_t n) {
+    convert_unchecked<Overflow>(from, to, n, stream, rounding);
+  });
+}
+
+template <overflow Overflow, class From, class To, class Rounding>
 void convert_matrices(std::string_view where, matrix_view<const From> x, matrix_view<To> y,
-                      executor_ref on) {
+                      Rounding rounding, executor_ref on) {
   check_equal(where, "x.rows()", x.rows(), "y.rows()", y.rows());
   check_equal(where, "x.cols()", x.cols(), "y.cols()", y.cols());
   check_no_overlap(where, "x", "y", !same_places(x, y) && overlap(x, y));
   const bool stream = streams(y.size() * sizeof(To), x.data(), y.data());
-  if (y.col_stride() != 1) {  // so that a part is of whole columns
+  constexpr bool numbers_elements = std::same_as<Rounding, round_stochastically>;
+  if (!numbers_elements && y.col_stride() != 1) {  // so that a part is of whole columns
     x = x.transposed();
     y = y.transposed();
   }
   for_each_part(on, y.rows(), y.cols() * (sizeof(From) + sizeof(To)),
                 [&](std::size_t begin, std::size_t count) {
-                  for_each_run(rows_from(x, begin, count), rows_from(y, begin, count),
-                               [&](const From* from, To* to, std::size_t n) {
-                                 convert_unchecked<Overflow>(from, to, n, stream);
-                               });
+                  convert_rows<Overflow>(rows_from(x, begin, count), rows_from(y, begin, count),
+                                         stream, rounding_from(rounding, begin * y.cols()));
                 });
 }
 
-template <overflow Overflow, class X, class Y>
-void convert_matrix_like(std::string_view where, const X& x, Y& y, executor_ref on) {
-  using From = std::remove_const_t<element_of<const X>>;
-  convert_matrices<Overflow, From>(where, matrix_view<const From>(as_view(x)), as_view(y), on);
+template <overflow Overflow, class X, class Y, class Rounding>
+void convert_any(std::string_view where, const X& x, Y& y, Rounding rounding, executor_ref on) {
+  if constexpr (convertible_range<X> && convertible_output<Y>) {
+    convert_ranges<Overflow>(where, std::ranges::data(x), std::ranges::size(x),
+                             std::ranges::data(y), std::ranges::size(y), rounding, on);
+  } else {
+    using From = std::remove_const_t<element_of<const X>>;
+    convert_matrices<Overflow, From>(where, matrix_view<const From>(as_view(x)), as_view(y),
+                                     rounding, on);
+  }
 }
+
+/// Two ranges or two matrices.
+template <class X, class Y>
+concept convertible = (convertible_range<X> && convertible_output<Y>) ||
+                      (convertible_matrix<X> && convertible_output_matrix<Y>);
 
 }  // namespace detail
 
 /// y[i] = x[i] in y's type: the same bits as the scalar conversion of each element
 /// (types/minifloat.h has the policy for NaN, signed zero and formats without them), on every CPU.
+///
+/// x and y are contiguous ranges of one size, or matrices of one shape and any strides; the latter
+/// are as fast where both are row-major or both column-major.
 ///
 /// Widening is exact. Narrowing rounds once, to nearest, ties to even; past the largest finite
 /// value it gives infinity, or what the format has in its place. Integers round to nearest even and
@@ -216,38 +293,42 @@ void convert_matrix_like(std::string_view where, const X& x, Y& y, executor_ref 
 ///
 /// Fast between float and any type of 16 or 8 bits, and among half, bfloat16, float8_e4m3fn and
 /// float8_e5m2; a little slower between other narrow types; double and std::int32_t go element by
-/// element.
+/// element (and round once: there is no float between).
 ///
 /// y may be x's own memory where elements have the same size. Errors: sizes that differ, null with
 /// a size, any other overlap.
-template <detail::convertible_range X, detail::convertible_output Y>
+template <class X, class Y>
+requires detail::convertible<X, Y>
 void convert(const X& x, Y&& y, executor_ref on = {}) {
-  detail::convert_ranges<overflow::ieee>("halfway::convert", std::ranges::data(x),
-                                         std::ranges::size(x), std::ranges::data(y),
-                                         std::ranges::size(y), on);
+  detail::convert_any<overflow::ieee>("halfway::convert", x, y, round_to_nearest_even(), on);
 }
 
 /// The same, but past the largest finite value, and for infinities, that value with the sign (as
 /// saturate_cast, for which float and double as a target keep infinity).
-template <detail::convertible_range X, detail::convertible_output Y>
+template <class X, class Y>
+requires detail::convertible<X, Y>
 void convert_saturating(const X& x, Y&& y, executor_ref on = {}) {
-  detail::convert_ranges<overflow::saturate>("halfway::convert_saturating", std::ranges::data(x),
-                                             std::ranges::size(x), std::ranges::data(y),
-                                             std::ranges::size(y), on);
+  detail::convert_any<overflow::saturate>("halfway::convert_saturating", x, y,
+                                          round_to_nearest_even(), on);
 }
 
-/// y(i, j) = x(i, j) for matrices of one shape and any strides; as fast where both are row-major or
-/// both column-major.
-template <detail::convertible_matrix X, detail::convertible_output_matrix Y>
-requires detail::not_both_ranges<X, Y>
-void convert(const X& x, Y&& y, executor_ref on = {}) {
-  detail::convert_matrix_like<overflow::ieee>("halfway::convert", x, y, on);
+/// The same with another rounding mode of types/rounding.h: the bits of `ieee_cast<To>(x[i],
+/// rounding)`, where round_stochastically{seed, first} rounds element i by random word first + i of
+/// the seed, so that no CPU, executor or division into calls changes a bit. A matrix's elements are
+/// numbered row after row, whatever the strides. From double too there is one rounding.
+///
+/// Roundings are independent where the words' numbers differ: a training step that converts n
+/// elements passes first = step * n.
+template <class X, class Y, rounding_mode Rounding>
+requires detail::convertible<X, Y>
+void convert(const X& x, Y&& y, Rounding rounding, executor_ref on = {}) {
+  detail::convert_any<overflow::ieee>("halfway::convert", x, y, rounding, on);
 }
 
-template <detail::convertible_matrix X, detail::convertible_output_matrix Y>
-requires detail::not_both_ranges<X, Y>
-void convert_saturating(const X& x, Y&& y, executor_ref on = {}) {
-  detail::convert_matrix_like<overflow::saturate>("halfway::convert_saturating", x, y, on);
+template <class X, class Y, rounding_mode Rounding>
+requires detail::convertible<X, Y>
+void convert_saturating(const X& x, Y&& y, Rounding rounding, executor_ref on = {}) {
+  detail::convert_any<overflow::saturate>("halfway::convert_saturating", x, y, rounding, on);
 }
 
 }  // namespace halfway

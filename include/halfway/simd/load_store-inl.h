@@ -129,14 +129,19 @@ HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> RoundInLowBits(DF df, hn::VFromD
       du, hn::Add(v, hn::Set(df, 12582912.0f)));  // 1.5 * 2^23: the last place is worth 1
 }
 
-// The same, saturated to the range of T; NaN gives 0.
+// Saturated to the range of T; NaN gives 0.
 template <class T, class DF>
-HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeInteger(DF df, hn::VFromD<DF> v) {
+HWY_INLINE hn::VFromD<DF> LimitToInteger(DF df, hn::VFromD<DF> v) {
   constexpr float kLowest = static_cast<float>(static_cast<int>(std::numeric_limits<T>::lowest()));
   constexpr float kLargest = static_cast<float>(static_cast<int>(std::numeric_limits<T>::max()));
   v = hn::IfThenZeroElse(hn::IsNaN(v), v);
-  v = hn::Min(hn::Max(v, hn::Set(df, kLowest)), hn::Set(df, kLargest));
-  return RoundInLowBits(df, v);
+  return hn::Min(hn::Max(v, hn::Set(df, kLowest)), hn::Set(df, kLargest));
+}
+
+// RoundInLowBits, saturated to the range of T; NaN gives 0.
+template <class T, class DF>
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeInteger(DF df, hn::VFromD<DF> v) {
+  return RoundInLowBits(df, LimitToInteger<T>(df, v));
 }
 
 template <class T, overflow kOverflow, class DF>

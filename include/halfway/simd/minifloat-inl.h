@@ -42,8 +42,9 @@ struct F32Landmarks {
   static constexpr uint32_t kMinExponent = static_cast<uint32_t>(127 + L::min_exponent) << 23;
   // The value that a magnitude would have if its exponent field had no special codes.
   static constexpr uint32_t Value(uint32_t magnitude) { return (magnitude << kShift) + kRebias; }
-  static_assert(L::has_zero && L::min_exponent - L::mantissa_bits > -126,
-                "the format's smallest value must be normal in f32");
+  static_assert(L::has_zero);
+  // The format's smallest value is normal in f32.
+  static constexpr bool kSmallestIsNormal = L::min_exponent - L::mantissa_bits > -126;
 };
 
 // Patterns without sign, in the low bits of each lane; what is above Format's storage is undefined.
@@ -60,6 +61,7 @@ template <class Format, overflow kOverflow, class DF>
 HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeMagnitude(DF df, hn::VFromD<DF> v) {
   using L = detail::layout<Format>;
   using F = F32Landmarks<Format>;
+  static_assert(F::kSmallestIsNormal);
   constexpr bool kToSpecial = Format::nan != nan_encoding::none && kOverflow == overflow::ieee;
   constexpr uint32_t kLimit = F::Value(kToSpecial ? L::max_finite + 1 : L::max_finite);
   // The exponent field counts from the smallest normal number. Taking that off here, modulo the
@@ -109,13 +111,13 @@ HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeNan(DF /*df*/, hn::VFromD<
   }
 }
 
-// Patterns in the low bits of each lane; what is above Format's storage is undefined.
+// Patterns without sign, as EncodeMagnitude makes them, with v's sign and NaNs.
 template <class Format, overflow kOverflow, class DF>
-HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeMinifloat(DF df, hn::VFromD<DF> v) {
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> CompleteCode(
+    DF df, hn::VFromD<DF> v, hn::VFromD<hn::RebindToUnsigned<DF>> code) {
   using L = detail::layout<Format>;
   static_assert(Format::is_signed);
   const hn::RebindToUnsigned<DF> du;
-  auto code = EncodeMagnitude<Format, kOverflow>(df, v);
   if constexpr (NanNeedsCode<Format, kOverflow>()) {
     code = hn::IfThenElse(NanMask(df, v), EncodeNan<Format>(df, v), code);
   }
@@ -127,6 +129,12 @@ HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeMinifloat(DF df, hn::VFrom
     sign = hn::IfThenZeroElse(is_zero, sign);
   }
   return hn::Or(code, sign);
+}
+
+// Patterns in the low bits of each lane; what is above Format's storage is undefined.
+template <class Format, overflow kOverflow, class DF>
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeMinifloat(DF df, hn::VFromD<DF> v) {
+  return CompleteCode<Format, kOverflow>(df, v, EncodeMagnitude<Format, kOverflow>(df, v));
 }
 
 #if HWY_TARGET != HWY_SCALAR  // which has no vectors of four bytes
@@ -200,6 +208,7 @@ template <class Format, class DF>
 HWY_INLINE hn::VFromD<DF> DecodeMinifloat(DF df, hn::VFromD<hn::RebindToUnsigned<DF>> code) {
   using L = detail::layout<Format>;
   using F = F32Landmarks<Format>;
+  static_assert(F::kSmallestIsNormal);
   const hn::RebindToUnsigned<DF> du;
   const hn::RebindToSigned<DF> di;
   const auto set = [&](uint32_t value)
@@ -232,19 +241,14 @@ HWY_INLINE hn::VFromD<DF> DecodeMinifloat(DF df, hn::VFromD<hn::RebindToUnsigned
 
 // ------------------------------ e8m0: powers of two, no zero, no sign
 
-// A tie goes to the larger power. Zero and negative values: NaN, or the smallest power where
-// overflow saturates.
+// `rounded`: patterns for positive numbers and infinity, from 0 to 0xFF. Zero and negative values:
+// NaN, or the smallest power where overflow saturates.
 template <overflow kOverflow, class DF>
-HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeE8M0(DF /*df*/, hn::VFromD<DF> v) {
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> CompleteE8M0(
+    DF /*df*/, hn::VFromD<DF> v, hn::VFromD<hn::RebindToUnsigned<DF>> rounded) {
   const hn::RebindToUnsigned<DF> du;
   const hn::RebindToSigned<DF> di;
   const auto bits = hn::BitCast(di, v);
-  // Half a unit of the exponent field. Below the normal numbers of f32 the next power is 0.5 units
-  // (2^-127) from the first normal one, and a tie with it a quarter.
-  const auto is_normal = hn::Gt(bits, hn::Set(di, 0x007FFFFF));
-  const auto half_unit =
-      hn::IfThenElse(is_normal, hn::Set(di, 0x00400000), hn::Set(di, 0x00200000));
-  const auto rounded = hn::ShiftRight<23>(hn::BitCast(du, hn::Add(bits, half_unit)));
   const auto magnitude = hn::And(bits, hn::Set(di, 0x7FFFFFFF));
   const auto is_nan = hn::RebindMask(du, hn::Gt(magnitude, hn::Set(di, 0x7F800000)));
   const auto is_positive = hn::RebindMask(du, hn::Gt(bits, hn::Zero(di)));
@@ -256,6 +260,21 @@ HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeE8M0(DF /*df*/, hn::VFromD
   } else {
     return hn::IfThenElse(hn::AndNot(is_nan, is_positive), rounded, nan);
   }
+}
+
+// A tie goes to the larger power.
+template <overflow kOverflow, class DF>
+HWY_INLINE hn::VFromD<hn::RebindToUnsigned<DF>> EncodeE8M0(DF df, hn::VFromD<DF> v) {
+  const hn::RebindToUnsigned<DF> du;
+  const hn::RebindToSigned<DF> di;
+  const auto bits = hn::BitCast(di, v);
+  // Half a unit of the exponent field. Below the normal numbers of f32 the next power is 0.5 units
+  // (2^-127) from the first normal one, and a tie with it a quarter.
+  const auto is_normal = hn::Gt(bits, hn::Set(di, 0x007FFFFF));
+  const auto half_unit =
+      hn::IfThenElse(is_normal, hn::Set(di, 0x00400000), hn::Set(di, 0x00200000));
+  const auto rounded = hn::ShiftRight<23>(hn::BitCast(du, hn::Add(bits, half_unit)));
+  return CompleteE8M0<kOverflow>(df, v, rounded);
 }
 
 template <class DF>
