@@ -52,6 +52,16 @@ struct GroupScales {
   size_t panel;
 };
 
+// p, of which the compiler forgets what it knows. Otherwise g++ keeps the address of each of a tile's
+// vectors, on the stack, from where they are loaded to where they are stored: 3% of a sum over 256.
+template <class T>
+HWY_INLINE T* Forgotten(T* p) {
+#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
+  __asm__("" : "+r"(p));
+#endif
+  return p;
+}
+
 template <size_t kBytes>
 HWY_INLINE void PrefetchLines(const uint8_t* at) {
 #pragma GCC unroll 8
@@ -190,12 +200,11 @@ HWY_NOINLINE void MultiplyTile(const uint8_t* HWY_RESTRICT a, const size_t a_str
       }
       scale += scales.step;
     } else {
+      auto* HWY_RESTRICT to = Forgotten(tile);
 #pragma GCC unroll 16
-      for (size_t r = 0; r < kRows; ++r) {
+      for (size_t r = 0; r < kRows; ++r, to += tile_stride) {
 #pragma GCC unroll 8
-        for (size_t v = 0; v < kAll; ++v) {
-          hn::StoreU(acc[r][v], d, tile + r * tile_stride + v * lanes);
-        }
+        for (size_t v = 0; v < kAll; ++v) hn::StoreU(acc[r][v], d, to + v * lanes);
       }
     }
   } while (u < units);
