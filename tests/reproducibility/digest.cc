@@ -56,6 +56,7 @@ class digest {
   void add(const T& value) {
     if constexpr (std::is_integral_v<T>) {
       mix(static_cast<std::uint32_t>(value));
+      if constexpr (sizeof(T) > 4) mix(static_cast<std::uint32_t>(value >> 32));
     } else {
       const float v = static_cast<float>(value);
       mix(v != v ? 0x7FC00000u : std::bit_cast<std::uint32_t>(v));
@@ -209,6 +210,50 @@ void add_float_operations(digests& all, halfway::executor_ref on) {
       [](in x, in dy, out dx) { halfway::sigmoid_backward(x, dy, dx); });
 }
 
+// Longer than the parts in which threads share a reduction.
+void add_long_reductions(digests& all, halfway::executor_ref on) {
+  const matrix<float> x = random_matrix<float>(1, 700'001, 9),
+                      y = random_matrix<float>(1, 700'001, 10);
+  const auto add = [&](const char* op, double value) {
+    digest d;
+    d.add(std::bit_cast<std::uint64_t>(value));
+    all[std::string("long/") + op] = d.text();
+  };
+  add("sum", halfway::sum(x.elements(), on));
+  add("dot", halfway::dot(x.elements(), y.elements(), on));
+  add("sum_pairwise", halfway::sum_pairwise(x.elements(), on));
+  add("dot_pairwise", halfway::dot_pairwise(x.elements(), y.elements(), on));
+  add("sum_compensated", halfway::sum_compensated(x.elements(), on));
+  add("dot_compensated", halfway::dot_compensated(x.elements(), y.elements(), on));
+  halfway::moments_accumulator moments;
+  moments.add(x.elements(), on);
+  moments.add(y.elements(), on);
+  add("mean", moments.mean());
+  add("variance", moments.variance());
+}
+
+void add_elementary_functions(digests& all, halfway::executor_ref on) {
+  const auto add = [&](const char* op, const auto& run) {
+    add_rows_case<float>(all, op, [&](const matrix<float>& x, matrix<float>& y, digest& d) {
+      run(x.elements(), y.elements());
+      d.add_all(y.elements());
+    });
+  };
+  using in = std::span<const float>;
+  using out = std::span<float>;
+  add("exp", [&](in x, out y) { halfway::exp(x, y, on); });
+  add("exp2", [&](in x, out y) { halfway::exp2(x, y, on); });
+  add("log", [&](in x, out y) { halfway::log(x, y, on); });
+  add("log2", [&](in x, out y) { halfway::log2(x, y, on); });
+  add("erf", [&](in x, out y) { halfway::erf(x, y, on); });
+  add("softplus", [&](in x, out y) { halfway::softplus(x, y, on); });
+  add("rsqrt", [&](in x, out y) { halfway::rsqrt(x, y, on); });
+  add("reciprocal", [&](in x, out y) { halfway::reciprocal(x, y, on); });
+  add("sqrt", [&](in x, out y) { halfway::sqrt(x, y, on); });
+  add("sin", [&](in x, out y) { halfway::sin(x, y, on); });
+  add("cos", [&](in x, out y) { halfway::cos(x, y, on); });
+}
+
 template <class To>
 void add_conversions(digests& all) {
   digest d;
@@ -220,6 +265,9 @@ void add_conversions(digests& all) {
     halfway::convert(y, back);
     d.add_all(back.elements());
     halfway::convert_saturating(x, y);
+    halfway::convert(y, back);
+    d.add_all(back.elements());
+    halfway::convert(x, y, halfway::round_stochastically{7, 1000});
     halfway::convert(y, back);
     d.add_all(back.elements());
   }
@@ -257,6 +305,8 @@ digests of_everything(halfway::executor_ref on) {
   add_row_operations<float>(all, on);
   add_row_operations<bfloat16>(all, on);
   add_float_operations(all, on);
+  add_long_reductions(all, on);
+  add_elementary_functions(all, on);
   add_conversions<half>(all);
   add_conversions<bfloat16>(all);
   add_conversions<halfway::float8_e4m3fn>(all);
