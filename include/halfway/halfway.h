@@ -58,6 +58,8 @@
 #include "halfway/types/literals.h"                 // IWYU pragma: export
 #include "halfway/types/math.h"                     // IWYU pragma: export
 #include "halfway/types/minifloat.h"                // IWYU pragma: export
+#include "halfway/types/philox.h"                   // IWYU pragma: export
+#include "halfway/types/rounding.h"                 // IWYU pragma: export
 #include "halfway/types/small_int.h"                // IWYU pragma: export
 #include "halfway/types/text.h"                     // IWYU pragma: export
 
