@@ -94,14 +94,14 @@ void sqrt(const X& x, Y&& y, executor_ref on = {}) {
   detail::map_elementary<detail::elementary::sqrt>("halfway::sqrt", x, y, on);
 }
 
-/// y[i] = the sine of x[i] (radians), of any size: NaN at the infinities. 0.75 ULP. Beyond 2^16
+/// y[i] = the sine of x[i] (radians), of any size: NaN at the infinities. 0.73 ULP. Beyond 2^16
 /// slower.
 template <float_storage_vector X, float_storage_output_vector Y>
 void sin(const X& x, Y&& y, executor_ref on = {}) {
   detail::map_elementary<detail::elementary::sin>("halfway::sin", x, y, on);
 }
 
-/// y[i] = the cosine of x[i] (radians), of any size: NaN at the infinities. 0.75 ULP. Beyond 2^16
+/// y[i] = the cosine of x[i] (radians), of any size: NaN at the infinities. 0.73 ULP. Beyond 2^16
 /// slower.
 template <float_storage_vector X, float_storage_output_vector Y>
 void cos(const X& x, Y&& y, executor_ref on = {}) {

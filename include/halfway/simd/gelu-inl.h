@@ -131,8 +131,12 @@ HWY_INLINE NormalTail<hn::VFromD<DF>> SplitNormalTail(DF df, hn::VFromD<DF> t) {
 template <class DF>
 HWY_NOINLINE hn::VFromD<DF> FarGelu(DF df, hn::VFromD<DF> t) {
   const auto far = SplitNormalTail(df, hn::Min(t, hn::Set(df, 15.0f)));
-  const auto rest = Fma(far.exp.p, far.g, Fma(far.exp.p_low, far.g, far.g_low));
-  return ScaleByPowerOf2(df, hn::Add(far.g, rest), far.exp.n);
+  // (g + g_low) (1 + p + p_low) in two floats.
+  const auto& e = far.exp;
+  const auto high = Fma(far.g, e.p, far.g);
+  const auto high_error = Fma(far.g, e.p, hn::Sub(far.g, high));
+  const auto low = Fma(far.g, e.p_low, Fma(far.g_low, e.p, far.g_low));
+  return ScaleByPowerOf2(df, hn::Add(high, hn::Add(high_error, low)), e.n);
 }
 
 // gelu'(-t) = Phi(-t) - t phi(t), phi the density, for t >= 3.9.
