@@ -315,7 +315,8 @@ void convert_saturating(const X& x, Y&& y, executor_ref on = {}) {
 /// The same with another rounding mode of types/rounding.h: the bits of `ieee_cast<To>(x[i],
 /// rounding)`, where round_stochastically{seed, first} rounds element i by random word first + i of
 /// the seed, so that no CPU, executor or division into calls changes a bit. A matrix's elements are
-/// numbered row after row, whatever the strides. From double too there is one rounding.
+/// numbered row after row, whatever the strides. From double too there is one rounding. The CPU's
+/// own rounding mode, and whether it flushes subnormals, do not matter.
 ///
 /// Roundings are independent where the words' numbers differ: a training step that converts n
 /// elements passes first = step * n.
