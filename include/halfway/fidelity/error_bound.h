@@ -8,9 +8,10 @@
 //
 // Every bound is of the absolute error of one element against the exact result for the operands as
 // they are stored, the rounding to the result's type included. None is of first order only, and
-// none can be exceeded by any data on any CPU: the derivations are in docs/numerics.md. Bounds are
-// monotone in each magnitude, so an upper estimate of a magnitude gives an upper bound. Where a
-// result may overflow the bound is infinite.
+// none can be exceeded by any data on any CPU, as long as subnormal numbers are not flushed to zero
+// by the caller's own mode: the derivations are in docs/numerics.md. Bounds are monotone in each
+// magnitude, so an upper estimate of a magnitude gives an upper bound. Where a result may overflow
+// the bound is infinite.
 //
 // u = 2^-24 throughout, and gamma(n) = n u / (1 - n u) (Higham, Accuracy and Stability of Numerical
 // Algorithms, 2002, lemma 3.1): what n roundings can multiply a value by, less 1.
@@ -144,7 +145,7 @@ struct gemm_error_options {
   /// subnormal numbers as zero.
   bool reproducible = false;
   /// The largest magnitude in a and b, or 0 if neither holds subnormal numbers. Matters only where
-  /// those are taken as zero.
+  /// those are taken as zero, and with rounded_operands.
   double largest = 0.0;
 };
 
