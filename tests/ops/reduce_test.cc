@@ -231,8 +231,8 @@ TEST(Reduce, VarianceSurvivesALargeMean) {
 
 TYPED_TEST(Reduce, ColumnSumsStayWithinTheirBounds) {
   for_each_target([] {
-    for (const std::size_t rows : {0, 1, 2, 7, 8, 9, 15, 16, 100, 1000}) {
-      for (const std::size_t cols : {0, 1, 3, 8, 16, 17, 33, 70}) {
+    for (const std::size_t rows : {0u, 1u, 2u, 7u, 8u, 9u, 15u, 16u, 100u, 1000u}) {
+      for (const std::size_t cols : {0u, 1u, 3u, 8u, 16u, 17u, 33u, 70u}) {
         if (rows * cols > 20000) continue;
         SCOPED_TRACE(rows);
         SCOPED_TRACE(cols);
