@@ -195,7 +195,7 @@ void run_linear(gemm_operands<TA, TB> operands, const linear_epilogue<TC>& epilo
 /// element, with u = 2^-24 (k + 3 roundings, Higham 2002, section 3.1): |error| <= (k + 3) u / (1 - (k + 3) u) *
 /// (|alpha| sum |a||b| + |beta c| + |bias|), plus c's own rounding. Where both operands are
 /// bfloat16 and the CPU has dot product instructions for it, those are used: they take subnormal
-/// inputs and results as zero. The same call gives the same bits on the same target, on any
+/// inputs and results as zero (gemm_error_bound in fidelity/error_bound.h says by how much that errs). The same call gives the same bits on the same target, on any
 /// executor, and for a row whatever rows are beside it; on every target with `reproducible`. Each row scale and column scale adds a
 /// rounding to the k + 3, an activation its own error.
 ///
