@@ -58,3 +58,13 @@ function(halfway_apt_install package what)
       "What apt said:\n${update_text}${text}")
   endif()
 endfunction()
+
+# halfway_apt_offer(<package> <what it is>): installs the package if that can be done; if not, says so and carries on.
+function(halfway_apt_offer package what)
+  halfway_apt_update()
+  message(STATUS "apt: installing ${package} (${what})")
+  halfway_run_apt(code text install --no-install-recommends ${package})
+  if(NOT code EQUAL 0)
+    message(STATUS "apt: could not install ${package}, going on without")
+  endif()
+endfunction()

@@ -22,9 +22,7 @@ set(halfway_dependencies
   "ZLIB|zlib1g-dev|zlib"
   "MPFR|libmpfr-dev|MPFR"
   "Gnuplot|gnuplot-nox|gnuplot"
-  "FashionMNIST|dataset-fashion-mnist|the Fashion-MNIST data"
-  "AArch64Compiler|g++-aarch64-linux-gnu|a C++ compiler for 64-bit Arm"
-  "QemuAArch64|qemu-user|QEMU's emulator of programs for 64-bit Arm")
+  "FashionMNIST|dataset-fashion-mnist|the Fashion-MNIST data")
 
 # CMake calls this for every find_package and then, unless <name>_FOUND is set, carries on with its own search.
 function(halfway_provide method name)
