@@ -133,8 +133,9 @@ struct gemm_options {
   /// Takes in the elements that are written; start with a fresh one.
   gemm_health* health = nullptr;
   /// The same bits on every CPU: bfloat16 is widened to float instead of multiplied by dot product
-  /// instructions, and multiply-adds are fused where the CPU has none, too. Costs nothing but there:
-  /// half the speed of bfloat16 times bfloat16, nine tenths of that of CPUs without AVX2.
+  /// instructions, and multiply-adds are fused where the CPU has none, too. Where neither is the
+  /// case the code is the same. bfloat16 times bfloat16 then has float's rate, and a CPU without AVX2
+  /// emulates the instruction, which is slow.
   bool reproducible = false;
 };
 

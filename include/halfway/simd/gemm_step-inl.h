@@ -38,7 +38,7 @@ using GemmVI = hn::VFromD<GemmDI>;
 using GemmVU = hn::VFromD<GemmDU>;
 
 // Float A. A multiply-add is fused where the target has the instruction, else where kFused says so,
-// for the same bits at a tenth of the speed.
+// for the same bits, slowly.
 template <class TPanel, bool kFused>
 struct GemmStepOfFloats {
   using A = float;
