@@ -35,6 +35,7 @@
 #include "halfway/ops/softmax_cross_entropy.h"      // IWYU pragma: export
 #include "halfway/precision/autocast.h"             // IWYU pragma: export
 #include "halfway/precision/default_ops.h"          // IWYU pragma: export
+#include "halfway/precision/graph.h"
 #include "halfway/precision/op_table.h"             // IWYU pragma: export
 #include "halfway/precision/policy.h"               // IWYU pragma: export
 #include "halfway/precision/promote.h"              // IWYU pragma: export
