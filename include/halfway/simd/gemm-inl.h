@@ -54,7 +54,7 @@ struct GemmPlan {
            bool in_place) {
     using TA = typename Config::A;
     depth = detail::padded_depth<Panel>(g.k);
-    streams = g.b_streams && g.m <= kFewRows && RowsOfTile(g.m) != g.m;
+    streams = g.b_streams && g.m <= kFewRows && (!kPanelWide || RowsOfTile(g.m) != g.m);
     const size_t all_units = depth * sizeof(A) / 4;
     const size_t chunks =
         g.m <= kTileRows || streams ? 1 : HWY_MAX(size_t{1}, hwy::DivCeil(all_units, kChunkUnits));

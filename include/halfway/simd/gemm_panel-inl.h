@@ -85,6 +85,9 @@ HWY_INLINE void RunTiles(const Block& p, size_t i, const uint8_t* next = nullptr
         p.a + i * p.a_stride, p.a_stride, p.panel + p.Items(c), p.Items(p.width), p.units, acc + c,
         p.acc_stride, p.accumulate, 0, p.ScalesAt(c), next);
     c += kVecs * lanes;
+    if constexpr (kOfFull == Ahead::kNext) {
+      next += p.units / Step::kUnits * BytesAhead<Step, kVecs>();
+    }
   };
   // A single row needs more vectors than a tile may have, so as not to wait for its own results.
   constexpr size_t kVecs = kRows == 1 ? 4 : kTileVecs;
@@ -101,19 +104,16 @@ HWY_INLINE size_t RowsOfTile(size_t left) {
   return left >= kTileRows ? kTileRows : left;
 }
 
-// Whether tiles are as wide as panels; only then a tile's reads of B are one stream.
-static constexpr bool kPanelWide = kTileVecs * HWY_MAX_LANES_D(GemmDF) == detail::panel_columns;
-
 // Rows, up to which two panels are taken at once: B from memory in two streams, a third faster than
 // in one.
 static constexpr size_t kPairRows = kPanelWide ? 2 : 0;
 
 // What a tile of so many rows asks for of what its kind might: one or two rows of floats read fast
-// enough, and the last tile of several, of three or fewer, is too short.
+// enough, and the last wide tile of several, of three or fewer, is too short.
 template <class Block, Ahead kAhead, size_t kRows>
 constexpr Ahead kAheadOf = (kAhead == Ahead::kOwn && kRows < 3 &&
                             sizeof(typename Block::Step::Panel) != 1) ||
-                                   (kAhead == Ahead::kNext && kRows < 4)
+                                   (kAhead == Ahead::kNext && kPanelWide && kRows < 4)
                                ? Ahead::kNothing
                                : kAhead;
 
@@ -145,19 +145,22 @@ HWY_INLINE void RunTile(const Block& p, size_t i, size_t rows, const uint8_t* ne
 
 // Few rows with a panel that comes from memory: while all tiles work on one part of it, the first two
 // bring in the next (at the end of the panel, the next panel's first). Without, the first tile waits
-// for memory and the others leave it idle: 16 rows of f32, bf16 and int8 gain 30, 20 and 10%.
+// for memory and the others leave it idle: 16 rows of f32, bf16 and int8 gain 30, 20 and 10%. Narrow
+// tiles take a panel in passes, so they take it in parts even if there is but one tile of rows;
+// together the first one's passes bring in the next part.
 template <class Block>
 HWY_INLINE void RunStreamed(const Block& p) {
+  constexpr size_t kAskingTiles = kPanelWide ? 2 : 1;
   const size_t part_units = p.rows <= 8 ? 64 : 512;  // stays in L1, which two tiles need; in L2
   for (size_t u = 0; u < p.units; u += part_units) {
     const Block part = p.Part(u, HWY_MIN(part_units, p.units - u));
     const uint8_t* next = reinterpret_cast<const uint8_t*>(part.StepAt(part.units));
-    const size_t half =
-        static_cast<size_t>(next - reinterpret_cast<const uint8_t*>(part.panel)) / 2;
+    const size_t share =
+        static_cast<size_t>(next - reinterpret_cast<const uint8_t*>(part.panel)) / kAskingTiles;
     for (size_t i = 0, rows, tile = 0; i < p.rows; i += rows, ++tile) {
       rows = RowsOfTile(p.rows - i);
-      if (tile < 2) {
-        RunTile<Ahead::kNext>(part, i, rows, next + tile * half);
+      if (tile < kAskingTiles) {
+        RunTile<Ahead::kNext>(part, i, rows, next + tile * share);
       } else {
         RunTile<Ahead::kNothing>(part, i, rows);
       }
@@ -169,6 +172,12 @@ HWY_INLINE void RunStreamed(const Block& p) {
 template <class Block, class Finish>
 HWY_INLINE void RunPanelBlock(const Block& p, const Finish& finish) {
   if constexpr (Block::was_packed) {
+    if constexpr (!kHasGroups<typename Block::Step>) {
+      if (p.streams && p.width == detail::panel_columns) {
+        RunStreamed(p);
+        return finish(0, p.rows);
+      }
+    }
     if (RowsOfTile(p.rows) == p.rows) {  // reads each byte of B once
       if (p.panel_step == 0) {
         RunTile<Ahead::kOwn>(p, 0, p.rows);
@@ -176,12 +185,6 @@ HWY_INLINE void RunPanelBlock(const Block& p, const Finish& finish) {
         p.rows == 1 ? RunPair<1>(p) : RunPair<2>(p);
       }
       return finish(0, p.rows);
-    }
-    if constexpr (kPanelWide && !kHasGroups<typename Block::Step>) {
-      if (p.streams && p.width == detail::panel_columns) {
-        RunStreamed(p);
-        return finish(0, p.rows);
-      }
     }
   }
   for (size_t i = 0, rows; i < p.rows; i += rows) {

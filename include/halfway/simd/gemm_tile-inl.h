@@ -32,16 +32,26 @@ static constexpr size_t kTileVecs = 4;
 static constexpr size_t kTileVecs = 2;
 #endif
 
+// Whether tiles are as wide as panels; only then a tile's reads of B are one stream.
+static constexpr bool kPanelWide = kTileVecs * HWY_MAX_LANES_D(GemmDF) == detail::panel_columns;
+
 // What a tile asks memory for before it is needed. Multiply-adds keep the CPU so busy that it looks
 // too little ahead to read B from memory at full speed.
 enum class Ahead {
   kNothing,
-  kOwn,  // what it reads itself, kAheadBytes later
-  kNext,  // as told, half as many bytes in each step as it reads: two tiles bring in all that comes next
+  kOwn,   // what it reads itself, kAheadBytes later
+  kNext,  // as told, BytesAhead in each step
 };
 // Measured with B from memory: 4 rows of f32 read 20 GB/s without and 27 with, a row of int4 16 and 24;
 // 4 rows of bf16 5% more than with 4096.
 static constexpr size_t kAheadBytes = 8192;
+
+// Two tiles as wide as a panel, or a narrow tile's passes over it, bring in all that comes next.
+template <class Step, size_t kVecs>
+constexpr size_t BytesAhead() {
+  return kVecs * HWY_MAX_LANES_D(GemmDF) * sizeof(typename Step::Panel) * Step::kDepth /
+         detail::panel_item<typename Step::Panel> / (kPanelWide ? 2 : 1);
+}
 
 // The scales of codes: each group of `units` has `step` of them, those of another panel stand `panel`
 // further.
@@ -171,16 +181,16 @@ HWY_NOINLINE void MultiplyTile(const uint8_t* HWY_RESTRICT a, const size_t a_str
 
 #pragma GCC unroll 2
     for (; u < end; u += Step::kUnits) {
-      constexpr size_t kBytes = kVecs * HWY_MAX_LANES_D(GemmDF) * sizeof(typename Step::Panel) *
-                                Step::kDepth / detail::panel_item<typename Step::Panel>;
+      constexpr size_t kNextBytes = BytesAhead<Step, kVecs>();
       if constexpr (kAhead == Ahead::kOwn) {
+        constexpr size_t kBytes = kNextBytes * (kPanelWide ? 2 : 1);
 #pragma GCC unroll 2
         for (size_t p = 0; p < kPanels; ++p) {
           PrefetchLines<kBytes>(reinterpret_cast<const uint8_t*>(b + p * b_panel) + kAheadBytes);
         }
       } else if constexpr (kAhead == Ahead::kNext) {
-        PrefetchLines<kBytes / 2>(next);
-        next += kBytes / 2;
+        PrefetchLines<kNextBytes>(next);
+        next += kNextBytes;
       }
       MultiplyStep<Step, kRows, kVecs, kPanels>(row, u, b, b_panel, acc);
       b += b_step;
