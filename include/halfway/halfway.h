@@ -33,10 +33,12 @@
 #include "halfway/ops/scale.h"                      // IWYU pragma: export
 #include "halfway/ops/softmax.h"                    // IWYU pragma: export
 #include "halfway/ops/softmax_cross_entropy.h"      // IWYU pragma: export
+#include "halfway/precision/assignment.h"
 #include "halfway/precision/autocast.h"             // IWYU pragma: export
 #include "halfway/precision/default_ops.h"          // IWYU pragma: export
 #include "halfway/precision/graph.h"
 #include "halfway/precision/op_table.h"             // IWYU pragma: export
+#include "halfway/precision/plan.h"
 #include "halfway/precision/policy.h"               // IWYU pragma: export
 #include "halfway/precision/promote.h"              // IWYU pragma: export
 #include "halfway/quantization/affine.h"            // IWYU pragma: export

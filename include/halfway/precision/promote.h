@@ -76,6 +76,11 @@ constexpr value_set values_of(dtype type) {
   return {};
 }
 
+constexpr bool holds(const value_set& w, const value_set& n) {
+  return w.digits >= n.digits && w.min_exponent <= n.min_exponent && w.max >= n.max &&
+         (w.is_signed || !n.is_signed) && (w.has_infinity || !n.has_infinity);
+}
+
 }  // namespace detail
 
 /// Whether every number of type `narrow`, infinity included, is also one of type `wide`. Both
@@ -83,10 +88,7 @@ constexpr value_set values_of(dtype type) {
 constexpr bool holds(dtype wide, dtype narrow) {
   if (wide == narrow) return true;
   if (is_floating(wide) != is_floating(narrow)) return false;
-  const detail::value_set w = detail::values_of(wide);
-  const detail::value_set n = detail::values_of(narrow);
-  return w.digits >= n.digits && w.min_exponent <= n.min_exponent && w.max >= n.max &&
-         (w.is_signed || !n.is_signed) && (w.has_infinity || !n.has_infinity);
+  return detail::holds(detail::values_of(wide), detail::values_of(narrow));
 }
 
 /// The type among `types` that holds the values of all others; where there is none, float32 (or
