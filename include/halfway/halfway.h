@@ -13,7 +13,10 @@
 #include "halfway/core/heads_view.h"                // IWYU pragma: export
 #include "halfway/core/matrix.h"                    // IWYU pragma: export
 #include "halfway/core/thread_pool.h"               // IWYU pragma: export
+#include "halfway/fidelity/comparison.h"            // IWYU pragma: export
 #include "halfway/fidelity/error_bound.h"           // IWYU pragma: export
+#include "halfway/fidelity/health.h"                // IWYU pragma: export
+#include "halfway/fidelity/logit_comparison.h"      // IWYU pragma: export
 #include "halfway/ops/accurate_sum.h"               // IWYU pragma: export
 #include "halfway/ops/activation.h"                 // IWYU pragma: export
 #include "halfway/ops/activation_backward.h"        // IWYU pragma: export
