@@ -3,10 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <concepts>
 #include <sstream>
 #include <string>
-#include <type_traits>
 
 #include "support/expect_error.h"
 
@@ -77,15 +75,20 @@ TEST(ParsePolicy, NamesTheTextTheOffenderAndTheNearest) {
   expect_error([] { parse_policy(""); }, {"\"\" is neither"});
 }
 
-TEST(StaticPolicy, IsTheRunTimePolicyKnownToTheCompiler) {
-  using policy = halfway::static_policy<float, halfway::bfloat16, float>;
-  static_assert(std::same_as<policy::params_type, float>);
-  static_assert(std::same_as<policy::compute_type, halfway::bfloat16>);
-  static_assert(std::same_as<policy::output_type, float>);
-  static_assert(policy::value == halfway::amp_bf16);
-  static_assert(std::is_empty_v<policy>);
-  constexpr cast_policy converted = policy();
-  EXPECT_EQ(converted, halfway::amp_bf16);
+TEST(Presets, ReadByNameAndStayWhatTheirNamesSay) {
+  EXPECT_EQ(parse_policy("O0"), halfway::fp32);
+  EXPECT_EQ(parse_policy("O1"), halfway::amp_fp16);
+  const cast_policy half_inside{dtype::float16, dtype::float16, dtype::float32};
+  EXPECT_EQ(parse_policy("O2"), half_inside);  // Apex casts what the model returns to float32
+  EXPECT_EQ(parse_policy("O3"), half_inside);
+  EXPECT_EQ(parse_policy("int8-inference"),
+            (cast_policy{dtype::int8, dtype::int8, dtype::float32}));
+  for (const auto& [name, policy] : halfway::policy_presets) {
+    EXPECT_EQ(parse_policy(name), policy) << name;
+    EXPECT_EQ(parse_policy(to_string(policy)), policy) << name;
+  }
+  expect_error([] { parse_policy("O4"); }, {"\"O4\" is neither", "\"O0\", \"O1\" or \"O2\""});
+  expect_error([] { parse_policy("int8"); }, {"\"int8\" is neither", "such as"});
 }
 
 }  // namespace

@@ -16,7 +16,13 @@ enum class op_category {
   lower_precision,  ///< inputs are cast to the policy's compute type
   float32,          ///< inputs are cast to float32
   promote_widest,   ///< inputs are cast to the widest type among them; one input keeps its type
+  refused,          ///< an error in low precision, which names the safe alternative; else float32
 };
+
+/// Every category, in the order of the enumeration.
+inline constexpr std::array<op_category, 4> all_op_categories = {
+    op_category::lower_precision, op_category::float32, op_category::promote_widest,
+    op_category::refused};
 
 constexpr std::string_view name(op_category category) {
   switch (category) {
@@ -26,6 +32,8 @@ constexpr std::string_view name(op_category category) {
       return "float32";
     case op_category::promote_widest:
       return "promote_widest";
+    case op_category::refused:
+      return "refused";
   }
   return "";
 }
@@ -51,7 +59,10 @@ inline constexpr std::string_view
     sum_of_squares = "sum_of_squares", mean_variance = "mean_variance", column_sums = "column_sums",
     norm = "norm", prod = "prod", cumsum = "cumsum", cumprod = "cumprod", trace = "trace",
     cdist = "cdist", cosine_similarity = "cosine_similarity", quantile = "quantile", exp = "exp",
-    log = "log", pow = "pow", reciprocal = "reciprocal", rsqrt = "rsqrt", softplus = "softplus",
+    exp2 = "exp2", expm1 = "expm1", log = "log", log2 = "log2", log10 = "log10", log1p = "log1p",
+    logsumexp = "logsumexp", log_sigmoid = "log_sigmoid", sin = "sin", cos = "cos", amax = "amax",
+    unscale = "unscale", optimizer_step = "optimizer_step",
+    layernorm_backward = "layernorm_backward", rmsnorm_backward = "rmsnorm_backward", pow = "pow", reciprocal = "reciprocal", rsqrt = "rsqrt", softplus = "softplus",
     softmax_cross_entropy = "softmax_cross_entropy", cross_entropy = "cross_entropy",
     nll_loss = "nll_loss", binary_cross_entropy = "binary_cross_entropy",
     binary_cross_entropy_with_logits = "binary_cross_entropy_with_logits", mse_loss = "mse_loss",
@@ -69,7 +80,15 @@ inline constexpr std::string_view
     max_pool2d = "max_pool2d", avg_pool2d = "avg_pool2d", max = "max", min = "min",
     argmax = "argmax", convert = "convert", add = "add", sub = "sub", mul = "mul",
     add_bias = "add_bias", concat = "concat", stack = "stack", index_copy = "index_copy",
-    scatter_add = "scatter_add", where = "where";
+    scatter_add = "scatter_add", where = "where", div = "div", neg = "neg", abs = "abs",
+    sqrt = "sqrt", erf = "erf", clamp = "clamp", hardswish = "hardswish", elu = "elu",
+    rotary_embedding = "rotary_embedding", relu_backward = "relu_backward",
+    gelu_backward = "gelu_backward", gelu_tanh_backward = "gelu_tanh_backward",
+    silu_backward = "silu_backward", tanh_backward = "tanh_backward",
+    sigmoid_backward = "sigmoid_backward", identity = "identity", reshape = "reshape",
+    flatten = "flatten", transpose = "transpose", permute = "permute", slice = "slice",
+    split = "split", gather = "gather", pad = "pad", index_select = "index_select",
+    masked_fill = "masked_fill";
 // clang-format on
 }  // namespace op
 
@@ -77,6 +96,7 @@ struct default_op {
   std::string_view name;
   op_category category;
   std::string_view why;
+  std::string_view alternative = {};  ///< refused: what to do instead
 };
 
 namespace detail {
@@ -96,6 +116,8 @@ inline constexpr std::string_view
         "its result or its slope is far larger than its input, so rounding of the input shows",
     why_loss = "losses are small differences of sums, and every gradient starts from them",
     why_position = "coordinates need more than the 8 to 11 bits of a narrow significand",
+    why_angle =
+        "an angle above 256 keeps no fraction of a turn in bfloat16, nor one above 2048 in half",
     why_quantize = "its scale and zero point are chosen for float32 values",
     why_linear_algebra =
         "factorizations amplify the rounding of their inputs by the condition number",
@@ -130,12 +152,18 @@ inline constexpr auto default_ops = std::to_array<default_op>({
     {op::softmax, op_category::float32, detail::why_exponential},
     {op::log_softmax, op_category::float32, detail::why_exponential},
     {op::exp, op_category::float32, detail::why_exponential},
+    {op::exp2, op_category::float32, detail::why_exponential},
+    {op::expm1, op_category::float32, detail::why_exponential},
+    {op::logsumexp, op_category::float32, detail::why_exponential},
+    {op::log_sigmoid, op_category::float32, detail::why_exponential},
     {op::softplus, op_category::float32, detail::why_exponential},
     {op::layernorm, op_category::float32, detail::why_norm},
     {op::rmsnorm, op_category::float32, detail::why_norm},
     {op::batchnorm, op_category::float32, detail::why_norm},
     {op::groupnorm, op_category::float32, detail::why_norm},
     {op::instancenorm, op_category::float32, detail::why_norm},
+    {op::layernorm_backward, op_category::float32, detail::why_norm},
+    {op::rmsnorm_backward, op_category::float32, detail::why_norm},
     {op::norm, op_category::float32, detail::why_norm},
     {op::sum_of_squares, op_category::float32, detail::why_norm},
     {op::mean_variance, op_category::float32, detail::why_norm},
@@ -150,15 +178,21 @@ inline constexpr auto default_ops = std::to_array<default_op>({
     {op::quantile, op_category::float32,
      "it interpolates between neighbours that a narrow type makes equal"},
     {op::log, op_category::float32, detail::why_steep},
+    {op::log2, op_category::float32, detail::why_steep},
+    {op::log10, op_category::float32, detail::why_steep},
+    {op::log1p, op_category::float32, detail::why_steep},
     {op::pow, op_category::float32, detail::why_steep},
+    {op::sin, op_category::float32, detail::why_angle},
+    {op::cos, op_category::float32, detail::why_angle},
     {op::reciprocal, op_category::float32, detail::why_steep},
     {op::rsqrt, op_category::float32, detail::why_steep},
     {op::softmax_cross_entropy, op_category::float32, detail::why_loss},
     {op::cross_entropy, op_category::float32, detail::why_loss},
     {op::nll_loss, op_category::float32, detail::why_loss},
-    {op::binary_cross_entropy, op_category::float32,
-     "log of a rounded probability is infinite at 0 and 1; binary_cross_entropy_with_logits avoids "
-     "it"},
+    {op::binary_cross_entropy, op_category::refused,
+     "a probability above 1 - 2^-9 rounds to 1 in bfloat16 and one below 2^-25 to 0 in half, where "
+     "its log is infinite",
+     "binary_cross_entropy_with_logits"},
     {op::binary_cross_entropy_with_logits, op_category::float32, detail::why_loss},
     {op::mse_loss, op_category::float32, detail::why_loss},
     {op::l1_loss, op_category::float32, detail::why_loss},
@@ -188,6 +222,13 @@ inline constexpr auto default_ops = std::to_array<default_op>({
     {op::eig, op_category::float32, detail::why_linear_algebra},
     {op::lstsq, op_category::float32, detail::why_linear_algebra},
 
+    {op::amax, op_category::float32,
+     "it decides scales, which a rounded maximum would set too small"},
+    {op::unscale, op_category::float32,
+     "gradients of true size may lie below what a narrow type holds"},
+    {op::optimizer_step, op_category::float32,
+     "a step is often below half an ulp of a narrow weight and would round away"},
+
     {op::gemm_requantized, op_category::promote_widest,
      "its inputs are integers, which casting leaves alone"},
     {op::relu, op_category::promote_widest, detail::why_selects},
@@ -197,6 +238,21 @@ inline constexpr auto default_ops = std::to_array<default_op>({
     {op::silu, op_category::promote_widest, detail::why_elementwise},
     {op::tanh, op_category::promote_widest, detail::why_elementwise},
     {op::sigmoid, op_category::promote_widest, detail::why_elementwise},
+    {op::hardswish, op_category::promote_widest, detail::why_elementwise},
+    {op::elu, op_category::promote_widest, detail::why_elementwise},
+    {op::erf, op_category::promote_widest, detail::why_elementwise},
+    {op::sqrt, op_category::promote_widest, detail::why_elementwise},
+    {op::clamp, op_category::promote_widest, detail::why_selects},
+    {op::neg, op_category::promote_widest, detail::why_selects},
+    {op::abs, op_category::promote_widest, detail::why_selects},
+    {op::relu_backward, op_category::promote_widest, detail::why_mixed},
+    {op::gelu_backward, op_category::promote_widest, detail::why_mixed},
+    {op::gelu_tanh_backward, op_category::promote_widest, detail::why_mixed},
+    {op::silu_backward, op_category::promote_widest, detail::why_mixed},
+    {op::tanh_backward, op_category::promote_widest, detail::why_mixed},
+    {op::sigmoid_backward, op_category::promote_widest, detail::why_mixed},
+    {op::rotary_embedding, op_category::promote_widest,
+     "it turns pairs of elements by angles that are computed in float64, and rounds once"},
     {op::dropout, op_category::promote_widest, detail::why_elementwise},
     {op::embedding, op_category::promote_widest, detail::why_selects},
     {op::max_pool2d, op_category::promote_widest, detail::why_selects},
@@ -206,10 +262,22 @@ inline constexpr auto default_ops = std::to_array<default_op>({
     {op::max, op_category::promote_widest, detail::why_selects},
     {op::min, op_category::promote_widest, detail::why_selects},
     {op::argmax, op_category::promote_widest, detail::why_selects},
+    {op::identity, op_category::promote_widest, detail::why_selects},
+    {op::reshape, op_category::promote_widest, detail::why_selects},
+    {op::flatten, op_category::promote_widest, detail::why_selects},
+    {op::transpose, op_category::promote_widest, detail::why_selects},
+    {op::permute, op_category::promote_widest, detail::why_selects},
+    {op::slice, op_category::promote_widest, detail::why_selects},
+    {op::split, op_category::promote_widest, detail::why_selects},
+    {op::gather, op_category::promote_widest, detail::why_selects},
+    {op::index_select, op_category::promote_widest, detail::why_selects},
+    {op::pad, op_category::promote_widest, detail::why_selects},
+    {op::masked_fill, op_category::promote_widest, detail::why_selects},
     {op::convert, op_category::promote_widest, "its types are its purpose"},
     {op::add, op_category::promote_widest, detail::why_mixed},
     {op::sub, op_category::promote_widest, detail::why_mixed},
     {op::mul, op_category::promote_widest, detail::why_mixed},
+    {op::div, op_category::promote_widest, detail::why_mixed},
     {op::add_bias, op_category::promote_widest, detail::why_mixed},
     {op::bilinear, op_category::promote_widest, detail::why_mixed},
     {op::concat, op_category::promote_widest, detail::why_mixed},
@@ -217,6 +285,31 @@ inline constexpr auto default_ops = std::to_array<default_op>({
     {op::index_copy, op_category::promote_widest, detail::why_mixed},
     {op::scatter_add, op_category::promote_widest, detail::why_mixed},
     {op::where, op_category::promote_widest, detail::why_mixed},
+});
+
+/// Two operations that are each fine but must not follow each other where the values between them
+/// are of low precision.
+struct refused_chain {
+  std::string_view first;
+  std::string_view then;
+  std::string_view alternative;
+  std::string_view why;
+};
+
+inline constexpr auto default_refused_chains = std::to_array<refused_chain>({
+    {op::softmax, op::log, "log_softmax, followed by nll_loss for a cross entropy",
+     "small probabilities round to 0, whose log is infinite, and those near 1 to 1, whose log is "
+     "0"},
+    {op::softmax, op::cross_entropy, "cross_entropy of the logits, or log_softmax and nll_loss",
+     "small probabilities round to 0, whose log is infinite"},
+    {op::sigmoid, op::log, "log_sigmoid, or binary_cross_entropy_with_logits for a loss",
+     "small probabilities round to 0, whose log is infinite, and those near 1 to 1, whose log is "
+     "0"},
+    {op::sigmoid, op::binary_cross_entropy, "binary_cross_entropy_with_logits",
+     "small probabilities round to 0, whose log is infinite, and those near 1 to 1, whose log is "
+     "0"},
+    {op::exp, op::log, "logsumexp, which never leaves the logarithmic domain",
+     "exp of half overflows beyond 11.09 and is 0 below -17.33"},
 });
 
 }  // namespace halfway

@@ -6,8 +6,7 @@
 //   assert(halfway::parse_policy("p=f32, c=bf16, o=f32") == p);
 //   assert(halfway::to_string(p) == "params=float32,compute=bfloat16,output=float32");
 //
-//   using policy = halfway::static_policy<float, halfway::bfloat16, float>;  // for the compiler
-//   policy::compute_type x(1.0f);
+// precision/static_policy.h has the same for the compiler: types, at no cost at run time.
 #ifndef HALFWAY_PRECISION_POLICY_H_
 #define HALFWAY_PRECISION_POLICY_H_
 
@@ -22,9 +21,7 @@
 
 #include "halfway/core/error.h"
 #include "halfway/precision/text.h"
-#include "halfway/types/bfloat16.h"
 #include "halfway/types/dtype.h"
-#include "halfway/types/half.h"
 
 namespace halfway {
 
@@ -34,17 +31,6 @@ struct cast_policy {
   dtype output = dtype::float32;   ///< what the model returns
 
   constexpr bool operator==(const cast_policy&) const = default;
-};
-
-/// A policy at compile time. Converts to the run-time value.
-template <class Params, class Compute, class Output>
-struct static_policy {
-  using params_type = Params;
-  using compute_type = Compute;
-  using output_type = Output;
-
-  static constexpr cast_policy value{dtype_of<Params>, dtype_of<Compute>, dtype_of<Output>};
-  constexpr operator cast_policy() const { return value; }  // NOLINT(google-explicit-constructor)
 };
 
 /// Everything in FP32.
@@ -58,13 +44,33 @@ inline constexpr cast_policy amp_bf16{dtype::float32, dtype::bfloat16, dtype::fl
 inline constexpr cast_policy pure_fp16{dtype::float16, dtype::float16, dtype::float16};
 inline constexpr cast_policy pure_bf16{dtype::bfloat16, dtype::bfloat16, dtype::bfloat16};
 
+/// The optimization levels of NVIDIA Apex (apex.amp), whose documentation calls them: O0 "FP32
+/// training"; O1 "mixed precision", a cast before each operation by lists, weights in FP32; O2
+/// "almost FP16", weights and all layers in FP16 but batch norms, with FP32 master weights in the
+/// optimizer; O3 "FP16 training", batch norms and master weights too. Apex returns FP32 from O2 and
+/// O3, so these differ in their operations only: preset_rules (precision/precision_rules.h) has
+/// both sides of it. O1 and O2 need a dynamic loss_scaler; O3 in Apex has none.
+inline constexpr cast_policy apex_o0 = fp32;
+inline constexpr cast_policy apex_o1 = amp_fp16;
+inline constexpr cast_policy apex_o2{dtype::float16, dtype::float16, dtype::float32};
+inline constexpr cast_policy apex_o3{dtype::float16, dtype::float16, dtype::float32};
+
+/// Weights and the inputs of matrix products and convolutions as 8-bit integers, with int32 sums;
+/// the operations that have no form on integers compute in FP32. For inference only.
+inline constexpr cast_policy int8_inference{dtype::int8, dtype::int8, dtype::float32};
+
 /// The presets by the names that parse_policy knows.
-inline constexpr std::array<std::pair<std::string_view, cast_policy>, 5> policy_presets = {{
+inline constexpr std::array<std::pair<std::string_view, cast_policy>, 10> policy_presets = {{
     {"fp32", fp32},
     {"amp-fp16", amp_fp16},
     {"amp-bf16", amp_bf16},
     {"pure-fp16", pure_fp16},
     {"pure-bf16", pure_bf16},
+    {"O0", apex_o0},
+    {"O1", apex_o1},
+    {"O2", apex_o2},
+    {"O3", apex_o3},
+    {"int8-inference", int8_inference},
 }};
 
 /// "params=float32,compute=bfloat16,output=float32": reads back as the same policy.
@@ -77,22 +83,28 @@ inline std::ostream& operator<<(std::ostream& out, const cast_policy& policy) {
   return out << to_string(policy);
 }
 
-/// Reads "params=float32,compute=bfloat16,output=float32", "p=f32,c=bf16,o=f32", or a preset's
-/// name. Keys come in any order, each once; blanks around keys and values are allowed; types go by
-/// every name that parse_dtype knows. Case matters. Errors name the text, the offending part and
-/// the nearest names: unknown type or key, a key twice or missing, not key=value.
-inline cast_policy parse_policy(std::string_view text) {
-  constexpr std::string_view where = "halfway::parse_policy";
+namespace detail {
+
+// Every name that parse_dtype knows.
+inline std::vector<std::string_view> type_names() {
+  std::vector<std::string_view> names;
+  for (const dtype type : all_dtypes) names.push_back(name(type));
+  for (const auto& [alias, type] : dtype_aliases) names.push_back(alias);
+  return names;
+}
+
+// parse_policy with messages that begin with `where`, such as a file and a line of it.
+inline cast_policy parse_policy_at(std::string_view where, std::string_view text) {
   for (const auto& [preset, policy] : policy_presets) {
-    if (detail::trimmed(text) == preset) return policy;
+    if (trimmed(text) == preset) return policy;
   }
   if (text.find('=') == std::string_view::npos) {
     std::vector<std::string_view> presets;
     for (const auto& [preset, policy] : policy_presets) presets.push_back(preset);
-    fail(detail::concat(
-        where, ": ", detail::quoted(text),
+    fail(concat(
+        where, ": ", quoted(text),
         " is neither of the form params=<type>,compute=<type>,output=<type> nor a preset such as ",
-        detail::nearest_names(detail::trimmed(text), presets)));
+        nearest_names(trimmed(text), presets)));
   }
 
   struct part {
@@ -100,34 +112,36 @@ inline cast_policy parse_policy(std::string_view text) {
     std::optional<dtype> type;
   };
   std::array<part, 3> parts = {{{"params", "p", {}}, {"compute", "c", {}}, {"output", "o", {}}}};
-  for (const detail::assignment& a : detail::parse_assignments(where, text)) {
+  for (const assignment& a : parse_assignments(where, text)) {
     const auto found = std::ranges::find_if(
         parts, [&](const part& p) { return a.key == p.long_key || a.key == p.short_key; });
     if (found == parts.end()) {
-      fail(detail::concat(where, ": unknown key ", detail::quoted(a.key), " in ",
-                          detail::quoted(text),
-                          "; the keys are params, compute and output, or p, c and o"));
+      fail(concat(where, ": unknown key ", quoted(a.key), " in ", quoted(text),
+                  "; the keys are params, compute and output, or p, c and o"));
     }
     if (found->type) {
-      fail(detail::concat(where, ": ", detail::quoted(found->long_key), " stands twice in ",
-                          detail::quoted(text)));
+      fail(concat(where, ": ", quoted(found->long_key), " stands twice in ", quoted(text)));
     }
     found->type = parse_dtype(a.value);
     if (!found->type) {
-      std::vector<std::string_view> names;
-      for (const dtype type : all_dtypes) names.push_back(name(type));
-      for (const auto& [alias, type] : detail::dtype_aliases) names.push_back(alias);
-      fail(detail::concat(where, ": unknown type ", detail::quoted(a.value), " for ", a.key, " in ",
-                          detail::quoted(text), "; did you mean ",
-                          detail::nearest_names(a.value, names), "?"));
+      fail(concat(where, ": unknown type ", quoted(a.value), " for ", a.key, " in ", quoted(text),
+                  "; did you mean ", nearest_names(a.value, type_names()), "?"));
     }
   }
   for (const part& p : parts) {
-    if (!p.type)
-      fail(detail::concat(where, ": ", detail::quoted(p.long_key), " is missing in ",
-                          detail::quoted(text)));
+    if (!p.type) fail(concat(where, ": ", quoted(p.long_key), " is missing in ", quoted(text)));
   }
   return {*parts[0].type, *parts[1].type, *parts[2].type};
+}
+
+}  // namespace detail
+
+/// Reads "params=float32,compute=bfloat16,output=float32", "p=f32,c=bf16,o=f32", or a preset's
+/// name. Keys come in any order, each once; blanks around keys and values are allowed; types go by
+/// every name that parse_dtype knows. Case matters. Errors name the text, the offending part and
+/// the nearest names: unknown type or key, a key twice or missing, not key=value.
+inline cast_policy parse_policy(std::string_view text) {
+  return detail::parse_policy_at("halfway::parse_policy", text);
 }
 
 }  // namespace halfway

@@ -77,10 +77,11 @@ inline std::size_t edit_distance(std::string_view from, std::string_view to) {
 }
 
 // Up to three names, nearest first, ready for a message: "\"linear\", \"bilinear\" or \"relu\"".
-inline std::string nearest_names(std::string_view word,
-                                 const std::vector<std::string_view>& names) {
+inline std::string nearest_names(std::string_view word, const std::vector<std::string_view>& names,
+                                 std::size_t (*distance)(std::string_view,
+                                                         std::string_view) = edit_distance) {
   std::vector<std::pair<std::size_t, std::string_view>> ranked;
-  for (const std::string_view name : names) ranked.emplace_back(edit_distance(word, name), name);
+  for (const std::string_view name : names) ranked.emplace_back(distance(word, name), name);
   std::ranges::sort(ranked);
   if (ranked.size() > 3) ranked.resize(3);
   std::string text;
