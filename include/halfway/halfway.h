@@ -38,16 +38,22 @@
 #include "halfway/ops/softmax_cross_entropy.h"      // IWYU pragma: export
 #include "halfway/precision/assignment.h"
 #include "halfway/precision/autocast.h"             // IWYU pragma: export
+#include "halfway/precision/autocast_executor.h"    // IWYU pragma: export
+#include "halfway/precision/cast_cache.h"           // IWYU pragma: export
+#include "halfway/precision/cast_weights.h"         // IWYU pragma: export
 #include "halfway/precision/default_ops.h"          // IWYU pragma: export
 #include "halfway/precision/graph.h"
 #include "halfway/precision/layer_rules.h"          // IWYU pragma: export
 #include "halfway/precision/op_table.h"             // IWYU pragma: export
+#include "halfway/precision/parameter.h"            // IWYU pragma: export
 #include "halfway/precision/plan.h"
 #include "halfway/precision/policy.h"               // IWYU pragma: export
 #include "halfway/precision/precision_rules.h"      // IWYU pragma: export
 #include "halfway/precision/promote.h"              // IWYU pragma: export
 #include "halfway/precision/resolve.h"              // IWYU pragma: export
+#include "halfway/precision/scaler_presence.h"      // IWYU pragma: export
 #include "halfway/precision/static_policy.h"        // IWYU pragma: export
+#include "halfway/precision/warning.h"              // IWYU pragma: export
 #include "halfway/quantization/affine.h"            // IWYU pragma: export
 #include "halfway/quantization/affine_params.h"     // IWYU pragma: export
 #include "halfway/quantization/groups.h"             // IWYU pragma: export

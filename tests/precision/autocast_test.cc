@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <stdexcept>
+#include <string_view>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -154,6 +155,111 @@ TEST(Autocast, AStateOutlivesItsScope) {
   EXPECT_EQ(kept.compute_dtype(op::linear), dtype::float16);
   EXPECT_EQ(kept.compute_dtype(op::relu, {dtype::float16}), dtype::float32);
   EXPECT_FALSE(autocast::current().enabled);
+}
+
+TEST(Autocast, FollowsRulesOfLayersWithTheirPrecedence) {
+  halfway::precision_rules rules{halfway::amp_bf16};
+  rules.ops.add("gate", op_category::lower_precision);
+  rules.layers.add("encoder.*.softmax", dtype::float16);
+  rules.layers.add("encoder.0.softmax", dtype::bfloat16);
+  const autocast scope(rules);
+  EXPECT_EQ(compute_dtype("gate"), dtype::bfloat16);
+  EXPECT_EQ(compute_dtype(op::softmax), dtype::float32);
+  EXPECT_EQ(compute_dtype(op::softmax, {dtype::bfloat16}, "decoder.0.softmax"), dtype::float32);
+  EXPECT_EQ(compute_dtype(op::softmax, {dtype::bfloat16}, "encoder.1.softmax"), dtype::float16);
+  EXPECT_EQ(compute_dtype(op::softmax, {dtype::bfloat16}, "encoder.0.softmax"), dtype::bfloat16);
+  {
+    const autocast inner(dtype::float16);  // inherits the rules
+    EXPECT_EQ(compute_dtype(op::softmax, {}, "encoder.0.softmax"), dtype::bfloat16);
+    const autocast off(halfway::autocast_off);
+    EXPECT_EQ(compute_dtype(op::softmax, {}, "encoder.0.softmax"), dtype::float32);
+  }
+  const autocast other(halfway::precision_rules{halfway::amp_bf16});  // replaces them
+  EXPECT_EQ(compute_dtype(op::softmax, {}, "encoder.0.softmax"), dtype::float32);
+  expect_error([] { compute_dtype("gate"); }, {"unknown operation \"gate\""});
+}
+
+TEST(Autocast, OverridesWithTypesAndRefuses) {
+  const autocast scope(dtype::bfloat16, {{op::linear, dtype::float16}});
+  EXPECT_EQ(compute_dtype(op::linear), dtype::float16);
+  expect_error([] { compute_dtype(op::binary_cross_entropy); },
+               {"refused in low precision", "binary_cross_entropy_with_logits"});
+  const autocast allowed(dtype::bfloat16, {{op::binary_cross_entropy, op_category::float32}});
+  EXPECT_EQ(compute_dtype(op::binary_cross_entropy), dtype::float32);
+  const autocast off(halfway::autocast_off);
+  EXPECT_EQ(compute_dtype(op::binary_cross_entropy, {dtype::float16}), dtype::float16);
+}
+
+TEST(Autocast, SharesTheOutermostScopesCacheAndEmptiesIt) {
+  EXPECT_EQ(autocast::current().cache, nullptr);
+  autocast_state kept;
+  const halfway::parameter p(halfway::matrix<float>(1, 1));
+  {
+    const autocast outer(dtype::bfloat16);
+    const auto cache = autocast::current().cache;
+    ASSERT_NE(cache, nullptr);
+    {
+      const autocast inner(halfway::autocast_off);
+      EXPECT_EQ(autocast::current().cache, cache);
+      cache->get<int>(p, [] { return 1; });
+    }
+    EXPECT_EQ(cache->statistics().entries, 1u);
+    kept = autocast::current();
+  }
+  EXPECT_EQ(kept.cache->statistics().entries, 0u);
+  const autocast next(dtype::bfloat16);
+  EXPECT_NE(autocast::current().cache, kept.cache);
+}
+
+int warnings = 0;
+void count_warning(const char* message) {
+  ++warnings;
+  EXPECT_NE(std::string_view(message).find("no loss_scaler"), std::string_view::npos);
+}
+
+// Forgets what other tests have been warned of, and counts.
+struct counted_warnings {
+  counted_warnings() {
+    warnings = 0;
+    halfway::detail::warned_of_unscaled_float16.store(false);
+    halfway::set_warning_handler(&count_warning);
+  }
+  ~counted_warnings() { halfway::set_warning_handler(nullptr); }
+};
+
+TEST(Autocast, WarnsOnceOfFloat16WithoutAScaler) {
+  const counted_warnings counted;
+  { const autocast scope(halfway::amp_bf16); }
+  { const autocast scope(halfway::autocast_off); }
+  { const autocast scope(halfway::inference, halfway::amp_fp16); }
+  {
+    const autocast scope(halfway::inference, dtype::bfloat16);
+    const autocast inherited(dtype::float16);
+  }
+  { const autocast scope(halfway::inference, halfway::precision_rules{halfway::pure_fp16}); }
+  {
+    const halfway::scaler_presence scaler(true);
+    const halfway::scaler_presence copy = scaler;
+    const autocast scope(halfway::amp_fp16);
+  }
+  EXPECT_EQ(warnings, 0);
+  const halfway::scaler_presence none(false);  // as loss_scaler::fixed(1) has it
+  { const autocast scope(dtype::float16); }
+  EXPECT_EQ(warnings, 1);
+  { const autocast scope(halfway::pure_fp16); }
+  EXPECT_EQ(warnings, 1);
+}
+
+TEST(Autocast, CountsScalersThroughCopiesAndAssignments) {
+  EXPECT_FALSE(halfway::a_loss_scaler_exists());
+  halfway::scaler_presence kept(false);
+  {
+    halfway::scaler_presence scaler(true);
+    kept = scaler;
+  }
+  EXPECT_TRUE(halfway::a_loss_scaler_exists());
+  kept = halfway::scaler_presence(false);
+  EXPECT_FALSE(halfway::a_loss_scaler_exists());
 }
 
 }  // namespace

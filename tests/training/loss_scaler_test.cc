@@ -346,7 +346,8 @@ TEST(LossScaler, RefusesBadOptionsByNameAndValue) {
 }
 
 static_assert(std::is_trivially_copyable_v<loss_scaler_state>);
-static_assert(std::is_trivially_copyable_v<loss_scaler>);
+static_assert(std::is_nothrow_copy_constructible_v<loss_scaler> &&
+              std::is_nothrow_copy_assignable_v<loss_scaler>);
 
 TEST(LossScaler, ContinuesFromASavedStateExactly) {
   loss_scaler original({.initial_scale = 1000.1f,

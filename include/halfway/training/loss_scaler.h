@@ -37,6 +37,7 @@
 
 #include "halfway/core/error.h"
 #include "halfway/ops/scale.h"
+#include "halfway/precision/scaler_presence.h"
 #include "halfway/precision/text.h"
 
 namespace halfway {
@@ -207,11 +208,13 @@ class loss_scaler {
     state_.options = options;
     state_.scale = options.initial_scale;
     state_.hysteresis_left = options.hysteresis;
+    presence_ = scaler_presence(scales());
   }
 
   /// Continues where `state` was taken. Error: a state that no scaler can be in.
   explicit loss_scaler(const loss_scaler_state& state) : state_(state) {
     detail::check_loss_scaler_state(state);
+    presence_ = scaler_presence(scales());
   }
 
   /// A scale that never moves: a dynamic one with nowhere to go. Steps with non-finite gradients
@@ -334,6 +337,9 @@ class loss_scaler {
   }
 
  private:
+  // fixed(1) is training without scaling.
+  bool scales() const { return !is_fixed() || state_.scale != 1.0f; }
+
   static constexpr std::uint64_t bit(std::size_t group) { return std::uint64_t{1} << group; }
 
   static void check_group(std::size_t group) {
@@ -395,6 +401,7 @@ class loss_scaler {
   }
 
   loss_scaler_state state_;
+  scaler_presence presence_{false};  // while it lives, FP16 autocast does not warn
 };
 
 }  // namespace halfway

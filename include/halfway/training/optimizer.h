@@ -25,6 +25,7 @@
 #include "halfway/core/error.h"
 #include "halfway/core/matrix.h"
 #include "halfway/ops/row_arguments.h"
+#include "halfway/precision/parameter.h"
 #include "halfway/simd/dispatch.h"
 #include "halfway/simd/optimizer_args.h"
 #include "halfway/types/dtype.h"
@@ -179,6 +180,7 @@ class sgd {
     args.nesterov_share = static_cast<float>(options_.momentum);
     args.nesterov = options_.nesterov;
     HALFWAY_DISPATCH(SgdKernel<Model>)(args);
+    weights_changed();  // no cast of them that somebody keeps holds any longer
   }
 
   static sgd_options checked(const sgd_options& o) {
@@ -286,6 +288,7 @@ class adam {
     args.step_size = static_cast<float>(o.learning_rate / (1 - std::pow(o.beta1, t)));
     args.epsilon = static_cast<float>(o.epsilon);
     HALFWAY_DISPATCH(AdamKernel<Model>)(args);
+    weights_changed();
   }
 
   static adam_options checked(const adam_options& o) {
