@@ -98,7 +98,6 @@ class colouring {
     }
     begin(table, layers);
     deny_downstream();
-    allow_between();
     allow_followers();
     for (node_id id = 0; id < g.size(); ++id) {
       if (colours_[id] == colour::open) paint_open(id);
@@ -215,34 +214,7 @@ class colouring {
                                                                           : dtype::float32;
   }
 
-  // Rule 3: open nodes with narrow ones both upstream and downstream, through open nodes.
-  void allow_between() {
-    constexpr node_id none = ~node_id{0};
-    std::vector<node_id> above(g_.size(), none), below(g_.size(), none);
-    const auto is_narrow_op = [&](node_id id) {
-      return is_op(id) && colours_[id] == colour::fixed && low_[id];
-    };
-    for (node_id id = 0; id < g_.size(); ++id) {
-      if (colours_[id] != colour::open) continue;
-      for_each_activation(id, [&](node_id in) {
-        if (above[id] == none) above[id] = is_narrow_op(in) ? in : above[in];
-      });
-    }
-    for (node_id id = g_.size(); id-- > 0;) {
-      if (colours_[id] != colour::open) continue;
-      for (const node_id to : g_.consumers(id)) {
-        if (below[id] == none) below[id] = is_narrow_op(to) ? to : below[to];
-      }
-    }
-    for (node_id id = 0; id < g_.size(); ++id) {
-      if (above[id] == none || below[id] == none) continue;
-      set(id, colour::done, promote(spread(above[id]), spread(below[id])),
-          concat("between ", g_.node(above[id]).name, " and ", g_.node(below[id]).name,
-                 ", which are narrow"));
-    }
-  }
-
-  // Rules 4 and 5: open nodes all of whose inputs are narrow; clear nodes whose values are only read
+  // Rules 3 and 4: open nodes all of whose inputs are narrow; clear nodes whose values are only read
   // narrow.
   void allow_followers() {
     for (node_id id = 0; id < g_.size(); ++id) {
@@ -270,10 +242,12 @@ class colouring {
   }
 
   void paint_open(node_id id) {
-    std::string why = "infer: no narrow operation is around it";
+    const std::string_view list = is_clear(id) ? "clear" : "infer";
+    std::string why = concat(list, ": it has parameters only, which are FP32 masters");
     for_each_activation(id, [&](node_id in) {
       if (!low_[in]) {
-        why = concat("infer: the widest of its inputs, of which ", g_.node(in).name, " is float32");
+        why =
+            concat(list, ": the widest of its inputs, of which ", g_.node(in).name, " is float32");
       }
     });
     set(id, colour::done, dtype::float32, std::move(why));
@@ -298,15 +272,15 @@ class colouring {
 ///   2. deny: operations of category float32 compute in float32; so does every infer and clear node
 ///      on a path from one of them, through such nodes, to another of them or to an infer node, that
 ///      node included: the effects of a delicate operation stay wide.
-///   3. Remaining infer nodes (category promote_widest) and clear nodes (those which only select,
-///      see `selects`) that have narrow operations both upstream and downstream, through such nodes,
-///      compute in the narrow type: no casts between two products.
-///   4. Remaining infer and clear nodes all of whose inputs are narrow compute in the widest of
-///      these types (TensorFlow asks for one such input; with all, a residual stream stays float32
-///      as under autocast).
-///   5. Remaining clear nodes that are only read by narrow nodes compute in the widest type of
+///   3. Remaining infer nodes (category promote_widest) and clear nodes (those which only select, see
+///      `selects`) all of whose inputs are narrow compute in the widest type of these.
+///   4. Remaining clear nodes that are only read by narrow nodes compute in the widest type of
 ///      those, which loses nothing: rounding what is selected is selecting what is rounded.
-///   6. What remains computes in float32.
+///   5. What remains computes in float32.
+///
+/// Where an infer node has both narrow and float32 inputs, as a residual sum does, TensorFlow makes
+/// it narrow if a product follows, to save a cast; here it stays float32, as under autocast, and the
+/// kernel before it writes float32 without a cast.
 ///
 /// `layers` sets layers by name before rule 1; a layer set to float32 is not narrow to its
 /// neighbours, but does not deny what follows it. Types of 8 bits do not spread to other nodes: as
