@@ -36,18 +36,19 @@
 #include "halfway/ops/scale.h"                      // IWYU pragma: export
 #include "halfway/ops/softmax.h"                    // IWYU pragma: export
 #include "halfway/ops/softmax_cross_entropy.h"      // IWYU pragma: export
-#include "halfway/precision/assignment.h"
+#include "halfway/precision/assignment.h"           // IWYU pragma: export
 #include "halfway/precision/autocast.h"             // IWYU pragma: export
 #include "halfway/precision/autocast_executor.h"    // IWYU pragma: export
 #include "halfway/precision/cast_cache.h"           // IWYU pragma: export
 #include "halfway/precision/cast_weights.h"         // IWYU pragma: export
 #include "halfway/precision/default_ops.h"          // IWYU pragma: export
-#include "halfway/precision/graph.h"
+#include "halfway/precision/graph.h"                // IWYU pragma: export
 #include "halfway/precision/layer_rules.h"          // IWYU pragma: export
 #include "halfway/precision/op_table.h"             // IWYU pragma: export
 #include "halfway/precision/parameter.h"            // IWYU pragma: export
-#include "halfway/precision/plan.h"
+#include "halfway/precision/plan.h"                 // IWYU pragma: export
 #include "halfway/precision/policy.h"               // IWYU pragma: export
+#include "halfway/precision/policy_file.h"          // IWYU pragma: export
 #include "halfway/precision/precision_rules.h"      // IWYU pragma: export
 #include "halfway/precision/promote.h"              // IWYU pragma: export
 #include "halfway/precision/resolve.h"              // IWYU pragma: export
@@ -56,7 +57,7 @@
 #include "halfway/precision/warning.h"              // IWYU pragma: export
 #include "halfway/quantization/affine.h"            // IWYU pragma: export
 #include "halfway/quantization/affine_params.h"     // IWYU pragma: export
-#include "halfway/quantization/groups.h"             // IWYU pragma: export
+#include "halfway/quantization/groups.h"            // IWYU pragma: export
 #include "halfway/quantization/min_max_observer.h"  // IWYU pragma: export
 #include "halfway/training/loss_scaler.h"           // IWYU pragma: export
 #include "halfway/training/optimizer.h"             // IWYU pragma: export

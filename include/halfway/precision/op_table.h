@@ -41,21 +41,27 @@ namespace halfway {
 /// What a user asks for an operation or a layer: a category, or a type whatever the policy says.
 struct precision_choice {
   op_category category = op_category::float32;
-  std::optional<dtype> type = {};
 
   constexpr precision_choice(op_category c)  // NOLINT(google-explicit-constructor)
       : category(c) {}
   constexpr precision_choice(dtype t)  // NOLINT(google-explicit-constructor)
-      : category(t == dtype::float32 ? op_category::float32 : op_category::lower_precision) {
-    if (t != dtype::float32) type = t;
+      : category(t == dtype::float32 ? op_category::float32 : op_category::lower_precision),
+        type_(t) {}
+
+  /// float32 is a category.
+  constexpr std::optional<dtype> type() const {
+    return type_ == dtype::float32 ? std::nullopt : std::optional(type_);
   }
 
   constexpr bool operator==(const precision_choice&) const = default;
+
+ private:
+  dtype type_ = dtype::float32;
 };
 
 /// "float32", "bfloat16", "lower_precision", ...: reads back as the same choice.
 inline std::string to_string(const precision_choice& choice) {
-  return std::string(choice.type ? name(*choice.type) : name(choice.category));
+  return std::string(choice.type() ? name(*choice.type()) : name(choice.category));
 }
 
 inline std::ostream& operator<<(std::ostream& out, const precision_choice& choice) {
@@ -248,7 +254,7 @@ class op_table {
 
  private:
   static entry entry_of(precision_choice choice, std::string_view why) {
-    return {choice.category, std::string(why), choice.type, {}};
+    return {choice.category, std::string(why), choice.type(), {}};
   }
 
   void sort_chains() {

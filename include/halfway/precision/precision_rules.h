@@ -56,15 +56,15 @@ inline dtype resolve_with_rule(const op_table& ops, const layer_rule* rule,
                 " computes in the widest type of its inputs, but none is given"));
   }
   const dtype type =
-      choice.type ? left_alone(inputs).value_or(*choice.type)
-                  : resolve_category(choice.category, has_integer_form(op_name), inputs, policy);
+      choice.type() ? left_alone(inputs).value_or(*choice.type())
+                    : resolve_category(choice.category, has_integer_form(op_name), inputs, policy);
   // A rule may say float32 for a refused operation, which allows it, but not a narrow type.
   const bool refused = choice.category == op_category::refused
                            ? meets_low_precision(inputs, policy)
                            : entry.category == op_category::refused && is_low_precision(type);
   if (refused) {
     ops.fail_refused(concat("halfway::precision_rules::resolve: layer ", quoted(layer)), op_name,
-                     inputs, choice.type.value_or(policy.compute));
+                     inputs, choice.type().value_or(policy.compute));
   }
   return type;
 }
