@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Digests of what all 2^32 floats become: by every conversion and elementary function. Where they are
+// Digests of what all 2^32 floats become by every conversion and elementary function, and all half and
+// bfloat16 numbers. Where they are
 // proven on one CPU (ops_convert_exact_test, ops_elementary_test), an equal digest proves them on another.
 //
 //   every_float [<case>...]                prints "<case> <digest>" of each; without names, of all
@@ -14,6 +15,7 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <limits>
 #include <map>
 #include <span>
 #include <sstream>
@@ -24,6 +26,7 @@
 #include "halfway/ops/convert.h"
 #include "halfway/ops/elementary.h"
 #include "halfway/types/dtype.h"
+#include "halfway/types/math.h"
 
 namespace {
 
@@ -96,6 +99,33 @@ std::string of_function(void (*f)(std::span<const float> x, std::span<float> y))
   });
 }
 
+// The 16-bit functions, which are correctly rounded, of all 2^16 numbers: ranges and single numbers.
+template <class T>
+std::string of_every_pattern() {
+  constexpr std::size_t all = std::size_t{1} << 16;
+  std::vector<T> x(all), y(all);
+  for (std::size_t i = 0; i < all; ++i) x[i] = T::from_bits(static_cast<std::uint16_t>(i));
+  digest d;
+  const auto add = [&] {
+    for (T& v : y) v = v == v ? v : std::numeric_limits<T>::quiet_NaN();
+    d.add(y.data(), all * sizeof(T));
+  };
+  const auto add_both = [&](const auto& of_range, const auto& of_one) {
+    of_range();
+    add();
+    for (std::size_t i = 0; i < all; ++i) y[i] = of_one(x[i]);
+    add();
+  };
+#define HALFWAY_TEST_ADD(f) add_both([&] { halfway::f(x, y); }, [](T v) { return halfway::f(v); })
+  HALFWAY_TEST_ADD(exp), HALFWAY_TEST_ADD(exp2), HALFWAY_TEST_ADD(log), HALFWAY_TEST_ADD(log2);
+  HALFWAY_TEST_ADD(tanh), HALFWAY_TEST_ADD(sigmoid), HALFWAY_TEST_ADD(erf), HALFWAY_TEST_ADD(gelu);
+  HALFWAY_TEST_ADD(gelu_tanh), HALFWAY_TEST_ADD(silu), HALFWAY_TEST_ADD(softplus);
+  HALFWAY_TEST_ADD(rsqrt), HALFWAY_TEST_ADD(reciprocal), HALFWAY_TEST_ADD(sqrt);
+  HALFWAY_TEST_ADD(sin), HALFWAY_TEST_ADD(cos);
+#undef HALFWAY_TEST_ADD
+  return d.text();
+}
+
 using cases = std::map<std::string, std::function<std::string()>>;
 
 template <class... To>
@@ -120,6 +150,8 @@ cases all_cases() {
   const auto add = [&](const char* name, void (*f)(in, out)) {
     all[name] = [f] { return of_function(f); };
   };
+  all["functions/float16"] = of_every_pattern<hw::half>;
+  all["functions/bfloat16"] = of_every_pattern<hw::bfloat16>;
   add("exp", [](in x, out y) { hw::exp(x, y); });
   add("exp2", [](in x, out y) { hw::exp2(x, y); });
   add("log", [](in x, out y) { hw::log(x, y); });
