@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Digests of what all 2^32 floats become by every conversion and elementary function, and all half and
-// bfloat16 numbers. Where they are
-// proven on one CPU (ops_convert_exact_test, ops_elementary_test), an equal digest proves them on another.
+// bfloat16 numbers. Where they are proven on one CPU (ops_convert_exact_test, ops_elementary_test,
+// types_test), an equal digest proves them on another.
 //
 //   every_float [<case>...]                prints "<case> <digest>" of each; without names, of all
 //   every_float <expected file> <case>...  compares; exit status 1 names the cases that differ
