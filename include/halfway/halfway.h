@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything but interop/, whose headers need other libraries.
+// Everything but interop/, whose headers need other libraries, and precision/runner.h, which compiles
+// a kernel of each operation of a graph.
 //
 //   #include <halfway/halfway.h>
 //
@@ -44,9 +45,11 @@
 #include "halfway/precision/default_ops.h"          // IWYU pragma: export
 #include "halfway/precision/graph.h"                // IWYU pragma: export
 #include "halfway/precision/layer_rules.h"          // IWYU pragma: export
+#include "halfway/precision/op_registry.h"          // IWYU pragma: export
 #include "halfway/precision/op_table.h"             // IWYU pragma: export
 #include "halfway/precision/parameter.h"            // IWYU pragma: export
 #include "halfway/precision/plan.h"                 // IWYU pragma: export
+#include "halfway/precision/plan_text.h"            // IWYU pragma: export
 #include "halfway/precision/policy.h"               // IWYU pragma: export
 #include "halfway/precision/policy_file.h"          // IWYU pragma: export
 #include "halfway/precision/precision_rules.h"      // IWYU pragma: export
@@ -57,7 +60,7 @@
 #include "halfway/precision/warning.h"              // IWYU pragma: export
 #include "halfway/quantization/affine.h"            // IWYU pragma: export
 #include "halfway/quantization/affine_params.h"     // IWYU pragma: export
-#include "halfway/quantization/groups.h"            // IWYU pragma: export
+#include "halfway/quantization/groups.h"             // IWYU pragma: export
 #include "halfway/quantization/min_max_observer.h"  // IWYU pragma: export
 #include "halfway/training/loss_scaler.h"           // IWYU pragma: export
 #include "halfway/training/optimizer.h"             // IWYU pragma: export
