@@ -23,8 +23,10 @@
 #include "halfway/core/error.h"
 #include "halfway/precision/default_ops.h"
 #include "halfway/precision/graph.h"
+#include "halfway/precision/layer_rules.h"
 #include "halfway/precision/op_table.h"
 #include "halfway/precision/policy.h"
+#include "halfway/precision/precision_rules.h"
 #include "halfway/precision/promote.h"
 #include "halfway/precision/text.h"
 #include "halfway/types/dtype.h"
@@ -88,15 +90,14 @@ namespace detail {
 /// The colouring of assign().
 class colouring {
  public:
-  colouring(const graph& g, const cast_policy& policy, const op_table& table,
-            const layer_types& layers)
-      : g_(g), policy_(policy), colours_(g.size(), colour::open), low_(g.size()) {
-    result_.output = policy.output;
+  colouring(const graph& g, const precision_rules& rules)
+      : g_(g), policy_(rules.policy), colours_(g.size(), colour::open), low_(g.size()) {
+    result_.output = policy_.output;
     for (node_id id = 0; id < g.size(); ++id) {
       result_.compute.push_back(g.node(id).type);
       result_.why.emplace_back();
     }
-    begin(table, layers);
+    begin(rules);
     deny_downstream();
     allow_followers();
     for (node_id id = 0; id < g.size(); ++id) {
@@ -131,9 +132,14 @@ class colouring {
     result_.why[id] = std::move(why);
   }
 
-  void begin(const op_table& table, const layer_types& layers) {
+  void begin(const precision_rules& rules) {
     clear_.resize(g_.size());
     denied_.resize(g_.size());
+    std::vector<std::string_view> layers;
+    for (node_id id = 0; id < g_.size(); ++id) {
+      if (is_op(id)) layers.push_back(g_.node(id).name);
+    }
+    rules.layers.check(layers);
     for (node_id id = 0; id < g_.size(); ++id) {
       const graph_node& n = g_.node(id);
       if (!is_op(id)) {
@@ -143,35 +149,61 @@ class colouring {
                                                      : "an FP32 master, cast once for each type";
         continue;
       }
-      const op_table::entry& entry = table.at(n.op);
+      const op_table::entry& entry = rules.ops.at(n.op);
+      const layer_rule* rule = rules.layers.find(n.name);
       clear_[id] = selects(n.op);
-      if (n.op == op::convert) {
+      if (rule != nullptr) {
+        begin_with_rule(id, *rule);
+      } else if (n.op == op::convert) {
         set(id, colour::fixed, *n.attributes.type, "convert: its type is its purpose");
-      } else if (entry.category == op_category::lower_precision) {
-        if (can_compute(g_, id, policy_.compute)) {
-          set(id, colour::fixed, policy_.compute, concat("allow: ", entry.why));
-        } else {
-          set(id, colour::fixed, dtype::float32,
-              concat("there is no kernel of ", n.op, " in ", name(policy_.compute), " here"));
-        }
-      } else if (entry.category != op_category::promote_widest) {
-        set(id, colour::fixed, dtype::float32, concat("deny: ", entry.why));
-        denied_[id] = true;
-      } else if (find_graph_op(n.op) == nullptr) {
-        set(id, colour::fixed, dtype::float32,
-            concat("there is no kernel of ", n.op, " but the user's in float32"));
+      } else if (entry.type) {
+        begin_narrow(id, *entry.type, entry.why);
+      } else {
+        begin_with_list(id, entry.category, entry.why);
       }
     }
-    for (const auto& [layer, type] : layers) {
-      const node_id id = g_.find(layer);
-      if (!can_compute(g_, id, type)) {
-        fail(concat("halfway::assign: layer ", quoted(layer), " (",
-                    is_op(id) ? std::string_view(g_.node(id).op) : "no operation",
-                    ") cannot compute in ", name(type)));
-      }
-      if (!is_op(id)) continue;
-      denied_[id] = false;
-      set(id, colour::fixed, type, "set for this layer");
+  }
+
+  void begin_with_rule(node_id id, const layer_rule& rule) {
+    const graph_node& n = g_.node(id);
+    const op_category category = rule.choice.category;
+    const dtype type = rule.choice.type().value_or(
+        category == op_category::lower_precision ? policy_.compute : dtype::float32);
+    if (category != op_category::promote_widest && !can_compute(g_, id, type) &&
+        rule.pattern == n.name) {
+      fail(concat("halfway::assign: layer ", quoted(n.name), " (", n.op, ") cannot compute in ",
+                  name(type)));
+    }
+    const std::string why = concat(rule.pattern, "=", to_string(rule.choice), ": ", rule.why);
+    if (n.op == op::convert) {  // a pattern that matches it
+      set(id, colour::fixed, *n.attributes.type, "convert: its type is its purpose");
+    } else if (category == op_category::promote_widest) {
+      begin_with_list(id, category, why);
+    } else if (can_compute(g_, id, type)) {
+      set(id, colour::fixed, type, why);
+    } else {
+      begin_narrow(id, type, why);
+    }
+  }
+
+  void begin_narrow(node_id id, dtype type, std::string_view why) {
+    if (can_compute(g_, id, type)) {
+      set(id, colour::fixed, type, concat("allow: ", why));
+    } else {
+      set(id, colour::fixed, dtype::float32,
+          concat("there is no kernel of ", g_.node(id).op, " in ", name(type), " here"));
+    }
+  }
+
+  void begin_with_list(node_id id, op_category category, std::string_view why) {
+    if (category == op_category::lower_precision) {
+      begin_narrow(id, policy_.compute, why);
+    } else if (category != op_category::promote_widest) {
+      set(id, colour::fixed, dtype::float32, concat("deny: ", why));
+      denied_[id] = true;
+    } else if (find_graph_op(g_.node(id).op) == nullptr) {
+      set(id, colour::fixed, dtype::float32,
+          concat("there is no kernel of ", g_.node(id).op, " but the user's in float32"));
     }
   }
 
@@ -254,7 +286,7 @@ class colouring {
   }
 
   const graph& g_;
-  const cast_policy& policy_;
+  const cast_policy policy_;
   precision_assignment result_;
   std::vector<colour> colours_;
   std::vector<bool> low_;     // narrower than float32
@@ -282,23 +314,33 @@ class colouring {
 /// it narrow if a product follows, to save a cast; here it stays float32, as under autocast, and the
 /// kernel before it writes float32 without a cast.
 ///
-/// `layers` sets layers by name before rule 1; a layer set to float32 is not narrow to its
-/// neighbours, but does not deny what follows it. Types of 8 bits do not spread to other nodes: as
+/// rules.layers are applied before rule 1, by name or pattern; a layer set to float32 is not narrow to
+/// its neighbours, but does not deny what follows it. Operations that rules.ops sets to a type count
+/// as allowed in it, refused ones as denied. Types of 8 bits do not spread to other nodes: as
 /// neighbours they count as policy.compute where that has 16 bits, else as float32. Inputs count as
 /// nodes of their type; parameters, which are cast once, do not count. policy.output is the type of
 /// the results; policy.params is not used, as parameters are FP32 masters.
 ///
-/// Errors: an operation that the table does not know, with the nearest names; policy.compute none of
-/// graph_compute_types; an unknown layer, with the nearest names; a layer without a kernel in the
-/// type set for it.
+/// Where a list or a pattern asks for a type that an operation has no kernel in (can_compute), it
+/// computes in float32. Errors: a layer's own rule that asks for one; an operation that rules.ops
+/// does not know, with the nearest names; a rule that matches no layer; a policy.compute that is none
+/// of graph_compute_types.
+inline precision_assignment assign(const graph& g, const precision_rules& rules) {
+  const dtype compute = rules.policy.compute;
+  if (std::ranges::find(graph_compute_types, compute) == graph_compute_types.end()) {
+    fail(detail::concat("halfway::assign: policy.compute (", name(compute),
+                        ") must be float32, bfloat16, float16, float8_e4m3fn or int8"));
+  }
+  return detail::colouring(g, rules).result();
+}
+
+/// The same with types for some layers by name.
 inline precision_assignment assign(const graph& g, const cast_policy& policy,
                                    const op_table& table = op_table(),
                                    const layer_types& layers = {}) {
-  if (std::ranges::find(graph_compute_types, policy.compute) == graph_compute_types.end()) {
-    fail(detail::concat("halfway::assign: policy.compute (", name(policy.compute),
-                        ") must be float32, bfloat16, float16, float8_e4m3fn or int8"));
-  }
-  return detail::colouring(g, policy, table, layers).result();
+  precision_rules rules{policy, table, {}};
+  for (const auto& [layer, type] : layers) rules.layers.add(layer, type, "set for this layer");
+  return assign(g, rules);
 }
 
 /// Every operation in one type, whatever is known of it ("FP16 everywhere"); float32 where it has no
