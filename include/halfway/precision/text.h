@@ -18,7 +18,8 @@
 
 namespace halfway::detail {
 
-inline std::string quoted(std::string_view text) { return concat("\"", text, "\""); }
+// An object, not a function: for arguments of namespace std, std::quoted would join the overloads.
+inline constexpr auto quoted = [](std::string_view text) { return concat("\"", text, "\""); };
 
 inline std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blanks = " \t\r\n";
