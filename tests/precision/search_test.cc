@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "halfway/precision/search_report.h"
 #include "support/expect_error.h"
 
 namespace {
@@ -319,6 +320,39 @@ TEST(Search, HasAFrontThatNothingBeats) {
              p->measured.seconds <= q.measured.seconds;
     }));
   }
+}
+
+TEST(SearchReport, PrintsTableJsonAndDrawing) {
+  const std::vector<search_unit> units = {{"fc \"1\"", {dtype::float32, dtype::bfloat16}},
+                                          {"fc2", {dtype::float32, dtype::bfloat16}}};
+  const auto found = halfway::search_precision(units, [](std::span<const dtype> t) {
+    if (t[0] == dtype::bfloat16) return search_measurement{std::nan(""), 2, 1};
+    return t[1] == dtype::bfloat16 ? search_measurement{45, 3, 1.5}
+                                   : search_measurement{infinity, 4, 2};
+  });
+  const std::string table = halfway::to_table(found);
+  EXPECT_NE(table.find("4 assignments measured; the cheapest within sqnr_db >= 40"),
+            std::string::npos)
+      << table;
+  EXPECT_NE(table.find("\nfc2     bfloat16\n"), std::string::npos) << table;
+  EXPECT_NE(table.find("*           45    0.7500    0.7500  1 float32, 1 bfloat16\n"),
+            std::string::npos)
+      << table;
+  EXPECT_NE(table.find("           inf    1.0000    1.0000  2 float32\n"), std::string::npos)
+      << table;
+  const std::string json = halfway::to_json(found);
+  EXPECT_NE(json.find("\"units\": [\"fc \\\"1\\\"\", \"fc2\"]"), std::string::npos) << json;
+  EXPECT_NE(
+      json.find("\"best\": {\"fidelity\": 45, \"bytes\": 3, \"seconds\": 1.5, \"cost\": 0.75, "
+                "\"within\": true, \"types\": [\"float32\", \"bfloat16\"]}"),
+      std::string::npos)
+      << json;
+  EXPECT_EQ(json.find("nan"), std::string::npos);
+  EXPECT_EQ(json.find("inf"), std::string::npos);
+  const std::string svg = halfway::to_svg(found);
+  EXPECT_NE(svg.find("class=\"best\""), std::string::npos);
+  EXPECT_NE(svg.find("class=\"budget\""), std::string::npos);
+  EXPECT_EQ(svg.find("nan"), std::string::npos) << svg;
 }
 
 TEST(Search, TakesNoUnitsAndRefusesBadInput) {
