@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <iostream>
 #include <limits>
 #include <map>
 #include <random>
@@ -16,6 +17,7 @@
 
 #include "halfway/fidelity/error_bound.h"
 #include "halfway/precision/plan.h"
+#include "halfway/precision/plan_text.h"
 #include "support/executors.h"
 #include "support/expect_error.h"
 #include "support/for_each_target.h"
@@ -605,6 +607,52 @@ TEST(GraphRunner, RefusesWhatDoesNotFit) {
   p = b.parameters;
   p["q"] = m;
   expect_error([&] { graph_runner r(b.g, views(p)); }, {"\"q\" is no parameter"});
+}
+
+// The code of docs/precision-policy.md, section "Graphs".
+TEST(GraphGuide, Example) {
+  const matrix<float> images = random_matrix(64, 784, 1),
+                      weight1 = random_matrix(784, 128, 2, 0.1f), bias1 = random_matrix(1, 128, 3),
+                      weight2 = random_matrix(128, 10, 4);
+  halfway::graph g;
+  const auto x = g.input("x", {64, 784});
+  const auto w1 = g.parameter("fc1.weight", {784, 128}), b1 = g.parameter("fc1.bias", {1, 128});
+  const auto w2 = g.parameter("fc2.weight", {128, 10});
+  const auto h = g.add("gelu", halfway::op::gelu, {g.add("fc1", halfway::op::linear, {x, w1, b1})});
+  g.output(g.add("log", halfway::op::log_softmax, {g.add("fc2", halfway::op::linear, {h, w2})}));
+
+  const auto plan = halfway::make_plan(g, halfway::assign(g, halfway::amp_bf16));
+  std::cout << halfway::to_string(plan, g);
+  const std::string drawing = halfway::to_dot(plan, g);  // for dot -Tsvg
+
+  halfway::graph_runner runner(
+      g,
+      {{"fc1.weight", weight1.view()}, {"fc1.bias", bias1.view()}, {"fc2.weight", weight2.view()}});
+  const std::vector<halfway::matrix<float>> y = runner.run(plan, {{"x", images}});
+
+  EXPECT_EQ(plan.casts, 1u);
+  EXPECT_NE(drawing.find("fc1"), std::string::npos);
+  ASSERT_EQ(y.size(), 1u);
+  EXPECT_EQ(y[0].cols(), 10u);
+}
+
+TEST(GraphGuide, OwnOperations) {
+  const matrix<float> x = random_matrix(64, 128, 1);
+  halfway::graph g;
+  const auto h = g.input("h", {64, 128});
+  halfway::graph_runner runner(g, {});
+  {
+    g.output(g.add("mine", "negate", {h}, {.shape = {64, 128}}));
+    halfway::precision_rules rules{halfway::amp_bf16};
+    rules.ops.add("negate", halfway::op_category::lower_precision);
+    runner = halfway::graph_runner(g, {});
+    runner.add_kernel("negate", [](const halfway::user_operation& o) {
+      for (std::size_t i = 0; i < o.out.rows(); ++i) {
+        for (std::size_t j = 0; j < o.out.cols(); ++j) o.out(i, j) = -o.in[0](i, j);
+      }
+    });
+    EXPECT_EQ(runner.run(make_plan(g, halfway::assign(g, rules)), {{"h", x}})[0](3, 4), -x(3, 4));
+  }
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the plan of a graph with the library's kernels.
 //
-//   halfway::graph_runner runner(g, {{"fc.weight", w}, {"fc.bias", b}});    // matrices of float
+//   halfway::graph_runner runner(g, {{"fc.weight", w.view()}, {"fc.bias", b.view()}});   // float
 //   const auto plan = halfway::make_plan(g, halfway::assign(g, halfway::amp_bf16));
 //   const auto y = runner.run(plan, {{"x", x}});                             // y[0]: matrix<float>
 //   runner.run(plan, {{"x", x}}, {.on = halfway::default_thread_pool(),
