@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything but interop/, whose headers need other libraries, and precision/runner.h, which compiles
-// a kernel of each operation of a graph.
+// Everything but interop/, whose headers need other libraries, and precision/runner.h and
+// adaptive_runner.h, which compile a kernel of each operation of a graph.
 //
 //   #include <halfway/halfway.h>
 //
@@ -37,6 +37,7 @@
 #include "halfway/ops/scale.h"                      // IWYU pragma: export
 #include "halfway/ops/softmax.h"                    // IWYU pragma: export
 #include "halfway/ops/softmax_cross_entropy.h"      // IWYU pragma: export
+#include "halfway/precision/adaptive.h"             // IWYU pragma: export
 #include "halfway/precision/assignment.h"           // IWYU pragma: export
 #include "halfway/precision/autocast.h"             // IWYU pragma: export
 #include "halfway/precision/autocast_executor.h"    // IWYU pragma: export
@@ -44,6 +45,7 @@
 #include "halfway/precision/cast_weights.h"         // IWYU pragma: export
 #include "halfway/precision/default_ops.h"          // IWYU pragma: export
 #include "halfway/precision/graph.h"                // IWYU pragma: export
+#include "halfway/precision/graph_search.h"         // IWYU pragma: export
 #include "halfway/precision/layer_rules.h"          // IWYU pragma: export
 #include "halfway/precision/op_registry.h"          // IWYU pragma: export
 #include "halfway/precision/op_table.h"             // IWYU pragma: export
@@ -56,6 +58,8 @@
 #include "halfway/precision/promote.h"              // IWYU pragma: export
 #include "halfway/precision/resolve.h"              // IWYU pragma: export
 #include "halfway/precision/scaler_presence.h"      // IWYU pragma: export
+#include "halfway/precision/search.h"               // IWYU pragma: export
+#include "halfway/precision/search_report.h"        // IWYU pragma: export
 #include "halfway/precision/static_policy.h"        // IWYU pragma: export
 #include "halfway/precision/warning.h"              // IWYU pragma: export
 #include "halfway/quantization/affine.h"            // IWYU pragma: export

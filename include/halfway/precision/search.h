@@ -532,7 +532,8 @@ class precision_search {
     for (choice& c : to) {
       if (numbers_.contains(c)) continue;
       candidate expected = expect(from, number, std::move(c));
-      if (expected.loss < infinity && (repair || expected.cost <= cost + cost_slack_)) {
+      if (expected.loss < infinity &&
+          (repair || expected.cost < cost * (1 - options_.least_gain) + cost_slack_)) {
         list.push_back(std::move(expected));
       }
     }
@@ -654,7 +655,7 @@ class precision_search {
     cost_slack_ = std::max(cost_slack_, expected.cost - points_[number].cost);
   }
 
-  double cost_slack_ = 0.02;
+  double cost_slack_ = 0;
   static constexpr double loss_slack = 1.5;
 
   std::vector<search_unit> units_;
