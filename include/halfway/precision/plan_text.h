@@ -72,12 +72,12 @@ inline std::size_t bytes_of(const precision_plan& plan, const plan_step& step) {
 
 /// A string of Graphviz's language.
 inline std::string dot_quoted(std::string_view text) {
-  std::string quoted = "\"";
+  std::string literal = "\"";
   for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c == '\n' ? std::string("\\n") : std::string(1, c);
+    if (c == '"' || c == '\\') literal += '\\';
+    literal += c == '\n' ? std::string("\\n") : std::string(1, c);
   }
-  return quoted + "\"";
+  return literal + "\"";
 }
 
 inline std::string_view dot_colour(dtype type) {
