@@ -14,6 +14,7 @@
 #include "halfway/core/heads_view.h"                // IWYU pragma: export
 #include "halfway/core/matrix.h"                    // IWYU pragma: export
 #include "halfway/core/thread_pool.h"               // IWYU pragma: export
+#include "halfway/core/warning.h"                   // IWYU pragma: export
 #include "halfway/fidelity/comparison.h"            // IWYU pragma: export
 #include "halfway/fidelity/error_bound.h"           // IWYU pragma: export
 #include "halfway/fidelity/health.h"                // IWYU pragma: export
@@ -61,7 +62,6 @@
 #include "halfway/precision/search.h"               // IWYU pragma: export
 #include "halfway/precision/search_report.h"        // IWYU pragma: export
 #include "halfway/precision/static_policy.h"        // IWYU pragma: export
-#include "halfway/precision/warning.h"              // IWYU pragma: export
 #include "halfway/quantization/affine.h"            // IWYU pragma: export
 #include "halfway/quantization/affine_params.h"     // IWYU pragma: export
 #include "halfway/quantization/groups.h"             // IWYU pragma: export

@@ -24,6 +24,7 @@
 #include <utility>
 
 #include "halfway/core/error.h"
+#include "halfway/core/warning.h"
 #include "halfway/precision/cast_cache.h"
 #include "halfway/precision/layer_rules.h"
 #include "halfway/precision/op_table.h"
@@ -31,7 +32,6 @@
 #include "halfway/precision/precision_rules.h"
 #include "halfway/precision/promote.h"
 #include "halfway/precision/scaler_presence.h"
-#include "halfway/precision/warning.h"
 #include "halfway/types/dtype.h"
 
 namespace halfway {

@@ -28,6 +28,8 @@
 #include "halfway/precision/default_ops.h"
 #include "halfway/precision/graph.h"
 #include "halfway/precision/graph_kernels.h"
+#include "halfway/precision/graph_product.h"
+#include "halfway/precision/graph_tensor.h"
 #include "halfway/precision/plan.h"
 #include "halfway/precision/text.h"
 #include "halfway/types/dtype.h"

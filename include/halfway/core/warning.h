@@ -2,8 +2,8 @@
 // How the library warns of what is allowed but rarely meant: a handler that the user can replace.
 //
 //   halfway::set_warning_handler([](const char* message) { log(message); });
-#ifndef HALFWAY_PRECISION_WARNING_H_
-#define HALFWAY_PRECISION_WARNING_H_
+#ifndef HALFWAY_CORE_WARNING_H_
+#define HALFWAY_CORE_WARNING_H_
 
 #include <atomic>
 
@@ -40,4 +40,4 @@ inline warning_handler set_warning_handler(warning_handler handler) {
 
 }  // namespace halfway
 
-#endif  // HALFWAY_PRECISION_WARNING_H_
+#endif  // HALFWAY_CORE_WARNING_H_
