@@ -43,7 +43,7 @@ struct adaptive_runner_options {
   cast_policy policy = amp_bf16;
   /// Every so many runs, and in the run after a switch, the model is also run in FP32, and the layers
   /// are compared. 0: never; then only range and NaN are watched.
-  std::size_t shadow_every = 512;
+  std::size_t shadow_every = 1024;
   /// Underflow is looked for in one of so many runs of 16 values (numeric_health).
   std::size_t health_stride = 8;
   /// Runs again whose results are spoilt: where values were infinite, NaN, or at the end of the range.
@@ -113,7 +113,7 @@ class adaptive_runner {
       for (const auto& [name, in] : inputs) {
         if (graph_.contains(name)) {
           const node_id id = graph_.find(name);
-          seen_[id].amax = amax_of(in.type(), in.shape(), in.data());
+          if (is_watched(id)) seen_[id].amax = amax_of(in.type(), in.shape(), in.data());
         }
       }
       run_options options;
@@ -159,9 +159,15 @@ class adaptive_runner {
     }
   }
 
+  // Only what layers read; a residual stream that stays in FP32 is left in peace.
+  bool is_watched(node_id id) const {
+    const auto readers = graph_.consumers(id);
+    return std::ranges::any_of(readers, [&](node_id to) { return layer_of_[to] != none; });
+  }
+
   void watch(const node_result& r, const std::map<node_id, std::vector<float>>& exact) {
     const node_id id = graph_.find(r.node().name);
-    seen_[id].amax = amax_of(r.type(), r.shape(), r.data());
+    if (is_watched(id)) seen_[id].amax = amax_of(r.type(), r.shape(), r.data());
     if (exact.empty()) return;
     comparison c;
     c.add(exact.at(id), r.values());
