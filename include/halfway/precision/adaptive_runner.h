@@ -108,7 +108,7 @@ class adaptive_runner {
         options_.shadow_every != 0 && (verify_ || (runs_ - 1) % options_.shadow_every == 0);
     std::map<node_id, std::vector<float>> exact;
     if (due) exact = run_shadow(inputs, on);
-    for (std::size_t attempt = 0;; ++attempt) {
+    for (;;) {  // each turn but the last moves a layer up, so there is an end to it
       seen_.assign(graph_.size(), {});
       for (const auto& [name, in] : inputs) {
         if (graph_.contains(name)) {
@@ -123,7 +123,6 @@ class adaptive_runner {
       const verdict v = judge(exact);
       verify_ = v.switched;
       if (v.switched) make_plan_again();
-      // Each attempt moves a layer up, so there is an end to it.
       if (!(v.spoilt && options_.redo)) return results;
       ++redone_runs_;
     }

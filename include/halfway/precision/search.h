@@ -22,6 +22,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -152,9 +153,11 @@ class search_result {
       });
       if (!beaten) front.push_back(&p);
     }
-    std::ranges::stable_sort(front, [](const search_point* a, const search_point* b) {
-      return std::pair(a->measured.bytes, a->measured.seconds) <
-             std::pair(b->measured.bytes, b->measured.seconds);
+    // By address, so in order, where they are equal. (Not stable_sort: with clang and libstdc++ it
+    // warns of what it calls.)
+    std::ranges::sort(front, [](const search_point* a, const search_point* b) {
+      return std::tuple(a->measured.bytes, a->measured.seconds, a) <
+             std::tuple(b->measured.bytes, b->measured.seconds, b);
     });
     return front;
   }
@@ -541,8 +544,9 @@ class precision_search {
     const auto octave = [&](const candidate& c) {
       return c.loss <= limit * loss_slack ? 0 : std::ilogb(c.loss / limit) + 1;
     };
-    std::ranges::stable_sort(list, [&](const candidate& x, const candidate& y) {
-      return std::pair(octave(x), x.cost) < std::pair(octave(y), y.cost);
+    std::ranges::sort(list, [&](const candidate& x, const candidate& y) {
+      const int a = octave(x), b = octave(y);
+      return a != b ? a < b : std::tie(x.cost, x.types) < std::tie(y.cost, y.types);
     });
     return list;
   }
@@ -582,8 +586,9 @@ class precision_search {
       states.clear();
       for (auto& [key, state] : kept) states.push_back(std::move(state));
     }
-    std::ranges::stable_sort(
-        states, [](const candidate& a, const candidate& b) { return a.cost < b.cost; });
+    std::ranges::sort(states, [](const candidate& a, const candidate& b) {
+      return std::tie(a.cost, a.types) < std::tie(b.cost, b.types);
+    });
     return states;
   }
   double loss_with_earlier(const choice& c, std::size_t u) const {
