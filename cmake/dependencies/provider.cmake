@@ -22,7 +22,8 @@ set(halfway_dependencies
   "ZLIB|zlib1g-dev|zlib"
   "MPFR|libmpfr-dev|MPFR"
   "Gnuplot|gnuplot-nox|gnuplot"
-  "FashionMNIST|dataset-fashion-mnist|the Fashion-MNIST data")
+  "FashionMNIST|dataset-fashion-mnist|the Fashion-MNIST data"
+  "Fortunes|fortunes|a text to train on")
 
 # CMake calls this for every find_package and then, unless <name>_FOUND is set, carries on with its own search.
 function(halfway_provide method name)
