@@ -12,8 +12,8 @@
 #include <cstddef>
 #include <span>
 
+#include "../parameter_block.h"
 #include "dataset.h"
-#include "halfway/core/matrix.h"
 
 namespace demo {
 
@@ -23,23 +23,7 @@ inline constexpr std::array<std::size_t, 6> layer_sizes = {image_bytes, 256, 256
 inline constexpr std::size_t layer_count = layer_sizes.size() - 1;
 inline constexpr std::size_t last_hidden = layer_count - 2;  // the layer with the layernorm
 
-// A matrix within the flat buffer.
-struct parameter_block {
-  std::size_t offset = 0;
-  std::size_t rows = 0;
-  std::size_t cols = 0;
-
-  std::size_t size() const { return rows * cols; }
-
-  template <class T>
-  halfway::matrix_view<T> in(std::span<T> buffer) const {
-    return {buffer.data() + offset, rows, cols};
-  }
-  template <class T>
-  std::span<T> elements_in(std::span<T> buffer) const {
-    return buffer.subspan(offset, size());
-  }
-};
+using examples::parameter_block;
 
 class parameter_layout {
  public:

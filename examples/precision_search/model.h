@@ -4,7 +4,7 @@
 //
 //   language::model_layout layout;
 //   std::vector<float> parameters = language::initial_parameters(layout, seed);
-//   layout.at("block.0.fc1.weight").in(std::span<const float>(parameters));  // a 128 x 512 view
+//   layout.at("block.0.fc1.weight").in(std::span<const float>(parameters));  // a 96 x 384 view
 #ifndef HALFWAY_EXAMPLES_PRECISION_SEARCH_MODEL_H_
 #define HALFWAY_EXAMPLES_PRECISION_SEARCH_MODEL_H_
 
@@ -16,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-#include "halfway/core/matrix.h"
+#include "../parameter_block.h"
 #include "text.h"
 
 namespace language {
@@ -29,22 +29,7 @@ inline constexpr std::size_t head_size = width / heads;
 inline constexpr std::size_t blocks = 2;
 inline constexpr float epsilon = 1e-5f;  // of the norms
 
-// A matrix within the flat buffer.
-struct parameter_block {
-  std::size_t offset = 0;
-  std::size_t rows = 0;
-  std::size_t cols = 0;
-
-  std::size_t size() const { return rows * cols; }
-  template <class T>
-  halfway::matrix_view<T> in(std::span<T> buffer) const {
-    return {buffer.data() + offset, rows, cols};
-  }
-  template <class T>
-  std::span<T> elements_in(std::span<T> buffer) const {
-    return buffer.subspan(offset, size());
-  }
-};
+using examples::parameter_block;
 
 // "block.1.": the beginning of the names of a block's layers.
 inline std::string block_name(std::size_t block) { return "block." + std::to_string(block) + "."; }
