@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -560,6 +561,52 @@ TEST(GraphRunner, ShowsAnObserverWhatIsStored) {
                       "gelu:bfloat16", "fc2:float32", "residual2:float32", "scores:float32",
                       "softmax:float32", "silu:float32", "log:float32"}));
   EXPECT_TRUE(std::ranges::equal(residual, y[1].elements()));
+}
+
+// Products tell it from their sums, other kernels' results are read: the same either way, as stored.
+TEST(GraphRunner, TellsAnObserverTheLargestMagnitude) {
+  constexpr std::size_t rows = 150, cols = 96, depth = 64;
+  const float big = 3e4f;  // sums of some of these are past float16
+  for (const dtype stored : {f32, bf16, f16, fp8, dtype::int8}) {
+    for (const float size : {1.0f, big}) {
+      graph g;
+      const node_id x = g.input("x", {rows, depth});
+      const node_id w = g.parameter("w", {depth, cols});
+      const node_id y = g.add("y", op::linear, {x, w});
+      const node_id z = g.add("z", op::relu, {g.add("s", op::softmax, {y})});
+      g.output(g.add("u", op::linear, {z, g.parameter("v", {cols, cols})}));
+      tensors parameters;
+      parameters.emplace("w", random_matrix(depth, cols, 2));
+      parameters.emplace("v", random_matrix(cols, cols, 3));
+      matrix<float> in = random_matrix(rows, depth, 1, size);
+      if (size == big) in(rows - 1, 3) = std::numeric_limits<float>::quiet_NaN();
+      graph_runner runner(g, views(parameters));
+      const auto plan = make_plan(g, assign_all(g, stored), {.fuse = false});
+      halfway::thread_pool pool(3);
+      for (const halfway::executor_ref on :
+           {halfway::executor_ref(), halfway::executor_ref(pool)}) {
+        std::size_t seen = 0;
+        runner.run(plan, {{"x", in}}, {.on = on, .observer = [&](const halfway::node_result& r) {
+                                         if (!halfway::is_floating(r.type())) return;
+                                         float largest = 0;
+                                         bool finite = true;
+                                         for (const float v : r.values()) {
+                                           finite = finite && std::isfinite(v);
+                                           largest = std::max(largest, std::abs(v));
+                                         }
+                                         ASSERT_TRUE(r.amax().has_value());
+                                         EXPECT_EQ(std::isfinite(*r.amax()), finite)
+                                             << r.node().name << name(r.type());
+                                         if (finite) {
+                                           EXPECT_EQ(*r.amax(), largest)
+                                               << r.node().name << name(r.type());
+                                         }
+                                         ++seen;
+                                       }});
+        EXPECT_GE(seen, 4u);
+      }
+    }
+  }
 }
 
 TEST(GraphRunner, CastsParametersOnceAndAgainWhenTheyChange) {

@@ -53,7 +53,8 @@ struct adaptive_runner_options {
 /// Every operation that assign() would make narrow is a layer: products and attention with all types
 /// of the ladder that they have a kernel for, others with those of 16 bits and more. What it sees:
 ///
-/// - in each run the largest magnitude of what a layer reads, as stored (halfway::amax: one read), so
+/// - in each run the largest magnitude of what a layer reads, as stored (products of floats tell it,
+///   of other results the elements are read), so
 ///   that overflow and NaN switch at once; blamed is the first layer that reads them, not those after
 ///   it, and none where the FP32 run has them too;
 /// - in each shadow run the share of its inputs that its type, and the next cheaper one, would flush
@@ -88,6 +89,12 @@ class adaptive_runner {
       if (own.ladder.size() < 2) continue;
       layer_of_[id] = precision_.add_layer(n.name, std::move(own));
     }
+    // Only what layers read; a residual stream that stays in FP32 is left in peace.
+    watched_.assign(g.size(), false);
+    for (node_id id = 0; id != g.size(); ++id) {
+      watched_[id] =
+          std::ranges::any_of(g.consumers(id), [&](node_id to) { return layer_of_[to] != none; });
+    }
     fp32_ = make_plan(g, assign_all(g, dtype::float32), {.fuse = false});
     make_plan_again();
   }
@@ -113,7 +120,9 @@ class adaptive_runner {
       for (const auto& [name, in] : inputs) {
         if (graph_.contains(name)) {
           const node_id id = graph_.find(name);
-          if (is_watched(id)) seen_[id].amax = amax_of(in.type(), in.shape(), in.data());
+          if (watched_[id]) {
+            seen_[id].amax = detail::stored_amax(in.type(), in.shape().size(), in.data());
+          }
         }
       }
       run_options options;
@@ -139,34 +148,9 @@ class adaptive_runner {
     bool spoilt = false;
   };
 
-  // Of integers nothing: they have scales, or are ids.
-  static std::optional<float> amax_of(dtype type, tensor_shape shape, const void* data) {
-    const auto of = [&]<class T>(T) {
-      return amax(std::span(static_cast<const T*>(data), shape.size()));
-    };
-    switch (type) {
-      case dtype::float32:
-        return of(0.0f);
-      case dtype::bfloat16:
-        return of(bfloat16());
-      case dtype::float16:
-        return of(half());
-      case dtype::float8_e4m3fn:
-        return of(float8_e4m3fn());
-      default:
-        return std::nullopt;
-    }
-  }
-
-  // Only what layers read; a residual stream that stays in FP32 is left in peace.
-  bool is_watched(node_id id) const {
-    const auto readers = graph_.consumers(id);
-    return std::ranges::any_of(readers, [&](node_id to) { return layer_of_[to] != none; });
-  }
-
   void watch(const node_result& r, const std::map<node_id, std::vector<float>>& exact) {
-    const node_id id = graph_.find(r.node().name);
-    if (is_watched(id)) seen_[id].amax = amax_of(r.type(), r.shape(), r.data());
+    const node_id id = r.id();
+    if (watched_[id]) seen_[id].amax = r.amax();
     if (exact.empty()) return;
     comparison c;
     c.add(exact.at(id), r.values());
@@ -179,7 +163,7 @@ class adaptive_runner {
     run_options options;
     options.on = on;
     options.observer = [&](const node_result& r) {
-      const node_id id = graph_.find(r.node().name);
+      const node_id id = r.id();
       legitimate_[id] =
           count_non_finite(std::span(static_cast<const float*>(r.data()), r.shape().size())) != 0;
       exact[id] = r.values();
@@ -278,6 +262,7 @@ class adaptive_runner {
   adaptive_runner_options options_;
   adaptive_precision precision_;
   std::vector<std::size_t> layer_of_;  // of a node
+  std::vector<bool> watched_;          // nodes whose amax matters
   std::vector<bool> legitimate_;       // nodes that are not finite in FP32 either
   std::vector<observation> seen_;      // of nodes, in this run
   precision_plan fp32_, plan_;

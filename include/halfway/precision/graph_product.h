@@ -4,9 +4,11 @@
 #define HALFWAY_PRECISION_GRAPH_PRODUCT_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -124,23 +126,50 @@ inline std::size_t product_block_rows(std::size_t cols) {
   return std::max<std::size_t>(48, floats / std::max<std::size_t>(cols, 1));
 }
 
+/// As stored_amax: products tell it at no cost worth naming, since c passes through registers.
+inline float amax_of(const gemm_health& h) {
+  return h.non_finite != 0 ? std::numeric_limits<float>::infinity() : h.amax;
+}
+
+/// `watches`: c.amax is set, too.
 template <class T>
 void float_product(const graph_tensor& a, const packed_weights& w, graph_tensor& c,
-                   const product_epilogue& e, executor_ref on) {
+                   const product_epilogue& e, bool watches, executor_ref on) {
   const packed_matrix<T>& b = std::get<packed_matrix<T>>(w.b);
-  const gemm_options options{
+  gemm_options options{
       .alpha = e.scale, .bias = e.bias, .column_scale = w.column_scale, .activation = e.activation};
   const matrix_view<const T> va = a.as<T>();
-  if (c.type == dtype::float32) return gemm(va, b, c.as_output<float>(), options, on);
+  const auto whole = [&]<class TC>(TC) {
+    gemm_health health;
+    if (watches) options.health = &health;
+    gemm(va, b, c.as_output<TC>(), options, on);
+    if (watches) c.amax = amax_of(health);
+  };
+  if (c.type == dtype::float32) return whole(float());
   if constexpr (std::is_same_v<T, bfloat16>) {  // the usual chain of layers
-    if (c.type == dtype::bfloat16) return gemm(va, b, c.as_output<T>(), options, on);
+    if (c.type == dtype::bfloat16) return whole(bfloat16());
   }
+  // Rounding keeps the order, so the largest magnitude that is stored is the largest one rounded.
+  // float8_e4m3fn saturates infinities: there the caller looks at what is stored.
+  const bool watches_blocks = watches && c.type != dtype::float8_e4m3fn;
+  std::atomic<float> largest{0.0f};
   const std::size_t cols = c.shape.cols;
   for_row_blocks(c, product_block_rows(cols), cols * b.rows(), on,
                  [&](std::size_t first, std::size_t rows, float* to) {
-                   gemm(va.block(first, 0, rows, va.cols()), b, matrix_view(to, rows, cols),
-                        options);
+                   gemm_options own = options;
+                   gemm_health health;
+                   if (watches_blocks) own.health = &health;
+                   gemm(va.block(first, 0, rows, va.cols()), b, matrix_view(to, rows, cols), own);
+                   const float here = amax_of(health);
+                   float before = largest.load(std::memory_order_relaxed);
+                   while (before < here &&
+                          !largest.compare_exchange_weak(before, here, std::memory_order_relaxed)) {
+                   }
                  });
+  if (watches_blocks) {
+    c.amax = with_stored_type(
+        c.type, [&]<class TC>(TC) { return static_cast<float>(static_cast<TC>(largest.load())); });
+  }
 }
 
 /// int32 sums, as float times the row's scale times the column's, plus bias, then the activation.
@@ -167,11 +196,12 @@ inline void int8_product(const graph_tensor& a, const packed_weights& w, graph_t
                  });
 }
 
+/// `watches`: float products set c.amax, where they know it.
 inline void run_product(const graph_tensor& a, const packed_weights& w, graph_tensor& c,
-                        const product_epilogue& e, executor_ref on) {
+                        const product_epilogue& e, bool watches, executor_ref on) {
   if (c.shape.size() == 0) return;
   if (a.type == dtype::int8) return int8_product(a, w, c, e, on);
-  with_stored_type(a.type, [&]<class T>(T) { float_product<T>(a, w, c, e, on); });
+  with_stored_type(a.type, [&]<class T>(T) { float_product<T>(a, w, c, e, watches, on); });
 }
 
 }  // namespace halfway::detail

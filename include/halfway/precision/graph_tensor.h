@@ -12,6 +12,7 @@
 #include <memory>
 #include <new>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -51,6 +52,8 @@ struct graph_tensor {
   const void* data = nullptr;
   aligned_bytes memory;
   std::vector<float> scales;
+  /// See stored_amax, where the kernel that wrote the tensor knows it.
+  std::optional<float> amax = {};
 
   graph_tensor() = default;
   graph_tensor(dtype t, tensor_shape s, aligned_bytes m)
@@ -126,6 +129,15 @@ inline std::vector<float> all_widened(const graph_tensor& x) {
   const float* from = widened(x, 0, values.size(), values.data());
   if (from != values.data()) std::copy_n(from, values.size(), values.data());
   return values;
+}
+
+/// The largest magnitude of n stored elements; infinite or NaN if one is. Of integers nothing: they
+/// have scales, or are ids.
+inline std::optional<float> stored_amax(dtype type, std::size_t n, const void* data) {
+  if (!is_floating(type)) return std::nullopt;
+  return with_stored_type(type, [&]<class T>(T) -> std::optional<float> {
+    return amax(std::span(static_cast<const T*>(data), n));
+  });
 }
 
 inline constexpr std::size_t graph_block = 4096;  // floats: half of a first-level cache

@@ -14,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -81,9 +82,10 @@ using float_kernel = std::function<void(const user_operation&)>;
 /// A node's result, as its kernel wrote it for the nodes that follow.
 class node_result {
  public:
-  node_result(const graph_node& node, const detail::graph_tensor& tensor)
-      : node_(node), tensor_(tensor) {}
+  node_result(node_id id, const graph_node& node, const detail::graph_tensor& tensor)
+      : id_(id), node_(node), tensor_(tensor) {}
 
+  node_id id() const { return id_; }
   const graph_node& node() const { return node_; }
   dtype type() const { return tensor_.type; }
   tensor_shape shape() const { return tensor_.shape; }
@@ -91,8 +93,15 @@ class node_result {
   const void* data() const { return tensor_.data; }
   /// The same as floats.
   std::vector<float> values() const { return detail::all_widened(tensor_); }
+  /// The largest magnitude; infinite or NaN if an element is. Products know it; of others the
+  /// elements are read. None for integers.
+  std::optional<float> amax() const {
+    if (tensor_.amax) return tensor_.amax;
+    return detail::stored_amax(type(), shape().size(), data());
+  }
 
  private:
+  node_id id_;
   const graph_node& node_;
   const detail::graph_tensor& tensor_;
 };
@@ -184,10 +193,11 @@ class graph_runner {
     for (std::size_t s = 0; s < plan.steps.size(); ++s) {
       const plan_step& step = plan.steps[s];
       for (const std::size_t t : step.writes) tensors[t] = fresh(plan.tensors[t]);
-      run_step(plan, step, tensors, options.on);
+      run_step(plan, step, tensors, options);
       if (options.observer && !step.is_cast()) {
         for (const std::size_t t : step.writes) {
-          options.observer(node_result(graph_.node(plan.tensors[t].node), tensors[t]));
+          const node_id id = plan.tensors[t].node;
+          options.observer(node_result(id, graph_.node(id), tensors[t]));
         }
       }
       for (const std::size_t t : step.reads) {
@@ -312,8 +322,10 @@ class graph_runner {
   }
 
   void run_step(const precision_plan& plan, const plan_step& step,
-                std::vector<detail::graph_tensor>& tensors, executor_ref on) {
+                std::vector<detail::graph_tensor>& tensors, const run_options& options) {
     using detail::graph_tensor;
+    const executor_ref on = options.on;
+    const bool watches = options.observer != nullptr;
     const auto is_parameter = [&](std::size_t i) {
       return graph_.node(plan.tensors[step.reads[i]].node).kind == node_kind::parameter;
     };
@@ -340,9 +352,9 @@ class graph_runner {
       }
       if (is_parameter(1)) {
         const detail::packed_weights& w = packed(plan.tensors[step.reads[1]], transposed);
-        return detail::run_product(in(0), w, y, e, on);
+        return detail::run_product(in(0), w, y, e, watches, on);
       }
-      return detail::run_product(in(0), detail::pack(in(1), transposed), y, e, on);
+      return detail::run_product(in(0), detail::pack(in(1), transposed), y, e, watches, on);
     }
     if (step.fused == fusion::add_norm) {
       const graph_node& norm = graph_.node(step.nodes[1]);
