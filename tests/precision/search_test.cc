@@ -255,7 +255,7 @@ TEST(Search, FindsWhereOnlyAWholeStretchPays) {
         if (t.back() != dtype::float32) seconds += 1.5;
         return search_measurement{50.0 - (t[0] == dtype::bfloat16 ? 30 : 0), 1, seconds};
       },
-      {.budget = halfway::sqnr_budget(40), .time_weight = 1});
+      {.budget = halfway::sqnr_budget(40), .time_weight = 1, .max_evaluations = 60});  // of 64
   // The first layer must not, the other five may.
   EXPECT_EQ(found.best().types[0], dtype::float32);
   EXPECT_EQ(std::ranges::count(found.best().types, dtype::bfloat16), 5);
@@ -275,16 +275,37 @@ TEST(Search, TakesEveryKindOfMetric) {
     return std::ranges::count(r.best().types, dtype::float16);
   };
   // Of errors 1, 2, 3 and 4 hundredths two fit into 5 hundredths.
-  EXPECT_EQ(count(halfway::search_precision(units, measure, {.budget = halfway::kl_budget(0.055)})),
+  EXPECT_EQ(count(halfway::search_precision(
+                units, measure, {.budget = halfway::kl_budget(0.055), .max_evaluations = 15})),
             2);
-  EXPECT_EQ(count(halfway::search_precision(units,
-                                            [&](std::span<const dtype> t) {
-                                              search_measurement m = measure(t);
-                                              m.fidelity = 1 - m.fidelity;
-                                              return m;
-                                            },
-                                            {.budget = halfway::top1_budget(0.945)})),
+  EXPECT_EQ(count(halfway::search_precision(
+                units,
+                [&](std::span<const dtype> t) {
+                  search_measurement m = measure(t);
+                  m.fidelity = 1 - m.fidelity;
+                  return m;
+                },
+                {.budget = halfway::top1_budget(0.945), .max_evaluations = 15})),
             2);
+}
+
+// Whatever the losses do: here two layers lose nothing only together.
+TEST(Search, MeasuresAllWhereThatIsNoMoreThanItMay) {
+  const std::vector<search_unit> units(8, {"layer", {dtype::float32, dtype::float16}});
+  const auto measure = [](std::span<const dtype> t) {
+    const auto narrow = [&](std::size_t u) { return t[u] == dtype::float16; };
+    const bool pair = narrow(2) && narrow(5) && std::ranges::count(t, dtype::float16) == 2;
+    const bool none = std::ranges::count(t, dtype::float16) == 0;
+    return search_measurement{none || pair ? 50.0 : 10.0, pair ? 0.5 : 1.0, 1};
+  };
+  const auto found = halfway::search_precision(units, measure);
+  EXPECT_EQ(found.evaluations(), 256u);
+  EXPECT_EQ(found.best().cost, 0.75);
+  EXPECT_EQ(found.best().types[2], dtype::float16);
+  EXPECT_EQ(found.best().types[5], dtype::float16);
+  EXPECT_EQ(found.sensitivities().size(), 8u);
+  EXPECT_LE(halfway::search_precision(units, measure, {.max_evaluations = 255}).evaluations(),
+            255u);
 }
 
 TEST(Search, SaysWhereNothingIsWithinTheBudget) {

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "halfway/core/error.h"
-#include "halfway/precision/search.h"
+#include "halfway/precision/search_result.h"
 #include "halfway/types/dtype.h"
 
 namespace halfway {
