@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "halfway/ops/activation_backward.h"
+#include "halfway/ops/elementary.h"
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/float8.h"
 #include "halfway/types/half.h"
@@ -62,6 +63,8 @@ const Function functions[] = {
     {"gelu_tanh", [](double x) { return x * exact_sigmoid(tanh_argument(x)); }, -0.0, 1.0},
     {"silu", [](double x) { return x * exact_sigmoid(x); }, -0.0, 1.0},
     {"tanh", [](double x) { return std::tanh(x); }, -1.0, 1.0},
+    {"softplus", [](double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::abs(x))); },
+     0.0, 1.0},
     {"sigmoid", [](double x) { return exact_sigmoid(x); }, 0.0, 1.0},
 };
 
@@ -78,6 +81,8 @@ void apply(std::size_t function, const X& x, Y&& y) {
       return halfway::silu(x, y);
     case 4:
       return halfway::tanh(x, y);
+    case 5:
+      return halfway::softplus(x, y);
     default:
       return halfway::sigmoid(x, y);
   }
@@ -96,6 +101,8 @@ void apply_backward(std::size_t function, const X& x, const DY& dy, DX&& dx) {
       return halfway::silu_backward(x, dy, dx);
     case 4:
       return halfway::tanh_backward(x, dy, dx);
+    case 5:
+      return halfway::softplus_backward(x, dy, dx);
     default:
       return halfway::sigmoid_backward(x, dy, dx);
   }
@@ -191,6 +198,8 @@ Slope exact_slope(std::size_t function, double x) {
       const double e = std::exp(-2 * t), slope = 4 * e / ((1 + e) * (1 + e));
       return {slope, 8 * slope};
     }
+    case 5:
+      return {exact_sigmoid(x), 2 * exact_sigmoid(x)};
     default: {
       const double e = std::exp(-t), slope = e / ((1 + e) * (1 + e));
       return {slope, 8 * slope};
@@ -324,12 +333,14 @@ TEST(Activation, SpecialValues) {
   for_each_target([] {
     const std::vector<float> x = {nan,       inf,        -inf,  0.0f,  -0.0f,
                                   0x1p-149f, -0x1p-149f, 3e38f, -3e38f};
+    constexpr float ln_2 = 0x1.62e43p-1f;
     const std::vector<std::vector<float>> expected = {
         {nan, inf, 0.0f, 0.0f, -0.0f, 0x1p-149f, 0.0f, 3e38f, 0.0f},          // relu
         {nan, inf, -0.0f, 0.0f, -0.0f, 0.0f, -0.0f, 3e38f, -0.0f},            // gelu: ties to 0
         {nan, inf, -0.0f, 0.0f, -0.0f, 0.0f, -0.0f, 3e38f, -0.0f},            // gelu_tanh
         {nan, inf, -0.0f, 0.0f, -0.0f, 0.0f, -0.0f, 3e38f, -0.0f},            // silu
         {nan, 1.0f, -1.0f, 0.0f, -0.0f, 0x1p-149f, -0x1p-149f, 1.0f, -1.0f},  // tanh
+        {nan, inf, 0.0f, ln_2, ln_2, ln_2, ln_2, 3e38f, 0.0f},                // softplus
         {nan, 1.0f, 0.0f, 0.5f, 0.5f, 0.5f, 0.5f, 1.0f, 0.0f}};               // sigmoid
     const std::vector<std::vector<float>> slopes = {
         {nan, 1.0f, 0.0f, 0.0f, 0.0f, 1.0f, 0.0f, 1.0f, 0.0f},
@@ -337,6 +348,7 @@ TEST(Activation, SpecialValues) {
         {nan, 1.0f, -0.0f, 0.5f, 0.5f, 0.5f, 0.5f, 1.0f, -0.0f},
         {nan, 1.0f, -0.0f, 0.5f, 0.5f, 0.5f, 0.5f, 1.0f, -0.0f},
         {nan, 0.0f, 0.0f, 1.0f, 1.0f, 1.0f, 1.0f, 0.0f, 0.0f},
+        {nan, 1.0f, 0.0f, 0.5f, 0.5f, 0.5f, 0.5f, 1.0f, 0.0f},
         {nan, 0.0f, 0.0f, 0.25f, 0.25f, 0.25f, 0.25f, 0.0f, 0.0f}};
     for (std::size_t k = 0; k < std::size(functions); ++k) {
       std::vector<float> y(x.size()), dx(x.size());

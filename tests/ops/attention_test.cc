@@ -23,6 +23,7 @@
 #include "halfway/types/int8.h"
 #include "support/expect_error.h"
 #include "support/for_each_target.h"
+#include "support/heads_memory.h"
 #include "support/numerics.h"
 
 namespace {
@@ -36,6 +37,8 @@ using halfway::matrix;
 using halfway::matrix_view;
 using halfway::testing::expect_error;
 using halfway::testing::for_each_target;
+using halfway::testing::heads_memory;
+using halfway::testing::layout;
 using halfway::testing::rounding_of;
 using halfway::testing::u32;
 
@@ -44,78 +47,6 @@ constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 
 struct shape {
   std::size_t heads, kv_heads, q_rows, kv_rows, size, v_size;
-};
-
-enum class layout { dense, token_major, padded };
-
-// Heads in memory of their own, with elements around them that must keep their value.
-template <class T>
-class heads_memory {
- public:
-  heads_memory(std::size_t heads, std::size_t rows, std::size_t size, layout l = layout::dense)
-      : storage_(2 + heads * rows * size + (l == layout::padded ? heads * 9 + heads * rows * 3 : 0),
-                 T(guard)) {
-    T* data = storage_.data() + 1;
-    switch (l) {
-      case layout::dense:
-        view_ = heads_view<T>(data, heads, rows, size);
-        break;
-      case layout::token_major:
-        view_ = heads_view<T>::token_major(data, rows, heads, size);
-        break;
-      case layout::padded:
-        view_ = heads_view<T>(data, heads, rows, size, rows * (size + 3) + 9, size + 3);
-        break;
-    }
-  }
-
-  heads_view<T> view() const { return view_; }
-
-  template <class Value>
-  heads_memory& fill(Value&& value) {
-    for (std::size_t h = 0; h < view_.heads(); ++h) {
-      for (std::size_t i = 0; i < view_.rows(); ++i) {
-        for (std::size_t j = 0; j < view_.size(); ++j) {
-          view_(h, i, j) = T(static_cast<float>(value(h, i, j)));
-        }
-      }
-    }
-    return *this;
-  }
-
-  heads_memory& fill_normal(double deviation, unsigned seed) {
-    std::mt19937 random(seed);
-    std::normal_distribution<double> normal(0.0, deviation);
-    return fill([&](auto...) {
-      const double x = normal(random);
-      return std::is_integral_v<T> ? std::clamp(x, -127.0, 127.0) : x;
-    });
-  }
-
-  std::vector<std::uint32_t> bits() const {
-    std::vector<std::uint32_t> all;
-    halfway::testing::append_bits(all, std::span<const T>(storage_));
-    return all;
-  }
-
-  bool surroundings_are_whole() {
-    std::vector<bool> is_element(storage_.size());
-    for (std::size_t h = 0; h < view_.heads(); ++h) {
-      for (std::size_t i = 0; i < view_.rows(); ++i) {
-        const auto first = view_.row(h, i) - storage_.data();
-        std::fill_n(is_element.begin() + first, view_.size(), true);
-      }
-    }
-    for (std::size_t i = 0; i < storage_.size(); ++i) {
-      if (!is_element[i] && static_cast<float>(storage_[i]) != guard) return false;
-    }
-    return true;
-  }
-
- private:
-  static constexpr float guard = 96.0f;  // exact in every type
-  std::vector<T> storage_;
-  heads_view<T> view_;
 };
 
 // Row i of head h against the definition in double. `exact_scores`: every partial sum of a score is

@@ -83,6 +83,15 @@ void sigmoid_backward(const X& x, const DY& dy, DX&& dx) {
   HALFWAY_DISPATCH(SigmoidBackwardKernel<Config>)(a.x.data(), a.dy.data(), a.dx.data(), a.x.size());
 }
 
+/// f' = 1 / (1 + e^-x), of softplus (ops/elementary.h): relative error below 2 u.
+template <float_storage_vector X, float_storage_vector DY, float_storage_output_vector DX>
+void softplus_backward(const X& x, const DY& dy, DX&& dx) {
+  const auto a = detail::check_map_backward("halfway::softplus_backward", x, dy, dx);
+  using Config = detail::activation_backward_config<X, DY, DX>;
+  HALFWAY_DISPATCH(SoftplusBackwardKernel<Config>)
+  (a.x.data(), a.dy.data(), a.dx.data(), a.x.size());
+}
+
 }  // namespace halfway
 
 #endif  // HALFWAY_OPS_ACTIVATION_BACKWARD_H_

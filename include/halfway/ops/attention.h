@@ -96,16 +96,17 @@ token_scales checked_scales(std::string_view where, std::string_view name,
   return {scales.data(), scales.row_stride(), scales.col_stride()};
 }
 
+// Shapes and options; `out` is what `out_name` says, of out's shape.
 template <class TQ, class TKV, class TOut>
-void check_attention(std::string_view where, heads_view<const TQ> q, heads_view<const TKV> k,
-                     heads_view<const TKV> v, heads_view<TOut> out,
-                     const attention_options& options) {
+void check_attention_shapes(std::string_view where, heads_view<const TQ> q, heads_view<const TKV> k,
+                            heads_view<const TKV> v, std::string_view out_name,
+                            heads_view<TOut> out, const attention_options& options) {
   check_equal(where, "k.size()", k.size(), "q.size()", q.size());
   check_equal(where, "v.heads()", v.heads(), "k.heads()", k.heads());
   check_equal(where, "v.rows()", v.rows(), "k.rows()", k.rows());
-  check_equal(where, "out.heads()", out.heads(), "q.heads()", q.heads());
-  check_equal(where, "out.rows()", out.rows(), "q.rows()", q.rows());
-  check_equal(where, "out.size()", out.size(), "v.size()", v.size());
+  check_equal(where, concat(out_name, ".heads()"), out.heads(), "q.heads()", q.heads());
+  check_equal(where, concat(out_name, ".rows()"), out.rows(), "q.rows()", q.rows());
+  check_equal(where, concat(out_name, ".size()"), out.size(), "v.size()", v.size());
   if (k.heads() == 0 || q.heads() % k.heads() != 0) [[unlikely]] {
     fail(concat(where, ": q.heads() (", q.heads(), ") must be a multiple of k.heads() (", k.heads(),
                 ")"));
@@ -127,6 +128,13 @@ void check_attention(std::string_view where, heads_view<const TQ> q, heads_view<
       fail(concat(where, ": window (", options.window, ") is for causal attention"));
     }
   }
+}
+
+template <class TQ, class TKV, class TOut>
+void check_attention(std::string_view where, heads_view<const TQ> q, heads_view<const TKV> k,
+                     heads_view<const TKV> v, heads_view<TOut> out,
+                     const attention_options& options) {
+  check_attention_shapes<TQ, TKV, TOut>(where, q, k, v, "out", out, options);
   check_no_overlap(where, "out", "mask", overlap(out, options.mask));
   check_no_overlap(where, "out", "q", !same_places(out, q) && overlap(out, q));
   check_no_overlap(where, "out", "k", overlap(out, k));

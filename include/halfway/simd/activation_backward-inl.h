@@ -64,6 +64,13 @@ struct SigmoidBackwardOp {
   }
 };
 
+struct SoftplusBackwardOp {
+  template <class DF, class V>
+  HWY_INLINE V operator()(DF df, V x, V dy) const {
+    return hn::Mul(dy, Sigmoid(df, x));
+  }
+};
+
 // s(x) (1 + x (1 - s(x))), s the sigmoid; 1 - s(x) = s(-x).
 struct SiluBackwardOp {
   template <class DF, class V>
@@ -108,6 +115,11 @@ template <class Config>
 void SigmoidBackwardKernel(const typename Config::X* x, const typename Config::DY* dy,
                            typename Config::DX* dx, size_t n) {
   MapPairs(SigmoidBackwardOp(), x, dy, dx, n);
+}
+template <class Config>
+void SoftplusBackwardKernel(const typename Config::X* x, const typename Config::DY* dy,
+                            typename Config::DX* dx, size_t n) {
+  MapPairs(SoftplusBackwardOp(), x, dy, dx, n);
 }
 
 }  // namespace HWY_NAMESPACE

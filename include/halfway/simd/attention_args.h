@@ -108,6 +108,17 @@ struct attention_config {
   using Operands = attention_operands<TQ, TKV, TOut>;
 };
 
+// A row of the backward pass, of `cols` keys of which it sees [begin, end).
+struct attention_gradient_row {
+  float* weights;   // scaled scores, which become weights
+  float* gradient;  // of the weights, which becomes that of the scores
+  std::size_t begin, end, cols;
+  const float* mask;     // of the keys from begin on, or null
+  float slope;           // times the distance of the key from the query
+  float first_distance;  // of the key at begin
+  float scale;
+};
+
 }  // namespace halfway::detail
 
 #endif  // HALFWAY_SIMD_ATTENTION_ARGS_H_

@@ -131,6 +131,19 @@ HWY_INLINE void MapPairs(const Op& op, const X* x, const Y* y, Z* z, size_t n) {
   }
 }
 
+struct AddOp {
+  template <class DF, class V>
+  HWY_INLINE V operator()(DF /*df*/, V x, V y) const {
+    return hn::Add(x, y);
+  }
+};
+
+// y[i] += x[i]
+template <class Config>
+void AccumulateKernel(const typename Config::X* x, typename Config::Y* y, size_t n) {
+  MapPairs(AddOp(), x, y, y, n);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace halfway
 HWY_AFTER_NAMESPACE();

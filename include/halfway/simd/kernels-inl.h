@@ -19,9 +19,11 @@
 #include "halfway/simd/activation-inl.h"
 #include "halfway/simd/activation_backward-inl.h"
 #include "halfway/simd/attention-inl.h"
+#include "halfway/simd/attention_backward-inl.h"
 #include "halfway/simd/attention_decode-inl.h"
 #include "halfway/simd/convert-inl.h"
 #include "halfway/simd/cross_entropy-inl.h"
+#include "halfway/simd/dropout-inl.h"
 #include "halfway/simd/elementary-inl.h"
 #include "halfway/simd/gemm-inl.h"
 #include "halfway/simd/load_store-inl.h"
@@ -33,6 +35,8 @@
 #include "halfway/simd/rotary-inl.h"
 #include "halfway/simd/scale-inl.h"
 #include "halfway/simd/softmax-inl.h"
+#include "halfway/simd/softmax_backward-inl.h"
+#include "halfway/simd/window-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

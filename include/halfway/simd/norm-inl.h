@@ -50,13 +50,6 @@ struct Normalizer {
   }
 };
 
-struct AddOp {
-  template <class DF, class V>
-  HWY_INLINE V operator()(DF /*df*/, V x, V y) const {
-    return hn::Add(x, y);
-  }
-};
-
 // Where there is a residual, x is the sum, which is first written: addend + residual.
 template <class Config>
 HWY_INLINE void AddResidual(const detail::norm_rows<Config>& a, size_t r) {
