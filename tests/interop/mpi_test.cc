@@ -404,6 +404,26 @@ TEST(MpiGradientReducer, GivesTheBitsOfAllReduce) {
   buckets_give_the_same_bits<half, half>();
 }
 
+// The first buckets are summed while the last gradients are still to come.
+TEST(MpiGradientReducer, SumsDuringTheBackwardPass) {
+  mpi::communicator world(MPI_COMM_WORLD, patient);
+  std::vector<float> early(1000, 1.0f), late(1000, 1.0f);
+  mpi::gradient_reducer<bfloat16> reducer(world, {late, early}, {.bucket_bytes = 500});
+  ASSERT_EQ(reducer.buckets(), 8u);
+  reducer.ready(1);
+  const auto start = std::chrono::steady_clock::now();
+  while (reducer.arrived() != 4 &&
+         std::chrono::steady_clock::now() - start < std::chrono::seconds(30)) {
+    reducer.progress();
+  }
+  EXPECT_EQ(reducer.arrived(), 4u);
+  EXPECT_EQ(early[0], 1.0f);  // written by finish
+  reducer.ready(0);
+  reducer.finish();
+  EXPECT_EQ(early, std::vector<float>(1000, static_cast<float>(world.size())));
+  EXPECT_EQ(late, early);
+}
+
 TEST(MpiGradientReducer, RefusesBadArguments) {
   mpi::communicator world(MPI_COMM_WORLD, patient);
   std::vector<float> g(10);

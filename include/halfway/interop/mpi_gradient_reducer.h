@@ -86,6 +86,8 @@ class gradient_reducer {
   gradient_reducer& operator=(const gradient_reducer&) = delete;
 
   std::size_t buckets() const { return buckets_.size(); }
+  /// Buckets of this step whose sum is here: how much of the traffic the backward pass has hidden.
+  std::size_t arrived() const { return arrived_; }
 
   /// Gradient i has its value of this step. Errors: no such gradient, already ready;
   /// communication_error.
