@@ -7,12 +7,14 @@
 #include <cmath>
 #include <cstddef>
 #include <functional>
+#include <iostream>
 #include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "halfway/precision/graph_search.h"
+#include "halfway/precision/search_report.h"
 
 namespace {
 
@@ -228,6 +230,44 @@ TEST(GraphSearch, MeasuresAgreementAndDivergenceAndTime) {
   EXPECT_EQ(kl(f32).fidelity, 0);
   EXPECT_GT(kl(f16).fidelity, 0);
   EXPECT_LT(kl(f16).bytes, kl(f32).bytes);
+}
+
+// The blocks of docs/precision-policy.md, which policy_guide_test.cc compares.
+
+TEST(GraphGuide, Search) {
+  const mlp model(3);
+  const graph& g = model.g;
+  halfway::graph_runner runner(g, model.parameters());
+  std::vector<matrix<float>> batches;
+  for (unsigned seed = 0; seed < 2; ++seed)
+    batches.push_back(normal_matrix(mlp::rows, mlp::width, seed, 1));
+  halfway::graph_evaluator evaluate(g, batches.size(), [&](const auto& plan, std::size_t batch) {
+    return runner.run(plan, {{"x", batches[batch]}});
+  });
+  const auto found = halfway::search_precision(evaluate.units(), std::ref(evaluate),
+                                               {.budget = halfway::sqnr_budget(40)});
+  std::cout << halfway::to_table(found);
+  const auto plan = halfway::make_plan(g, evaluate.assignment(found.best().types));
+  EXPECT_TRUE(found.best().within);
+  EXPECT_EQ(static_cast<double>(plan.parameter_bytes), found.best().measured.bytes);
+}
+
+TEST(GraphGuide, Adaptive) {
+  const mlp network(3);
+  const graph& g = network.g;
+  const halfway::graph_parameters parameters = network.parameters();
+  const matrix<float> x = normal_matrix(mlp::rows, mlp::width, 1, 4e4f);
+  halfway::adaptive_runner_options options;
+  options.layers.ladder = {halfway::dtype::float16, halfway::dtype::bfloat16,
+                           halfway::dtype::float32};
+  options.layers.min_sqnr_db = 25;
+  halfway::adaptive_runner model(g, parameters, options);
+  model.precision().on_switch([](const auto& s) { std::clog << to_string(s) << '\n'; });
+  const auto y = model.run({{"x", x}});
+  // call 17: fc1: float16 -> bfloat16: range: 40000 against a limit of 32752
+  EXPECT_EQ(y[0].rows(), mlp::rows);
+  ASSERT_FALSE(model.precision().log().empty());
+  EXPECT_EQ(model.precision().log().front().layer, "fc0");
 }
 
 }  // namespace

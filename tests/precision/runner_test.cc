@@ -685,21 +685,19 @@ TEST(GraphGuide, Example) {
 
 TEST(GraphGuide, OwnOperations) {
   const matrix<float> x = random_matrix(64, 128, 1);
+  const halfway::graph_parameters parameters;
   halfway::graph g;
   const auto h = g.input("h", {64, 128});
-  halfway::graph_runner runner(g, {});
-  {
-    g.output(g.add("mine", "negate", {h}, {.shape = {64, 128}}));
-    halfway::precision_rules rules{halfway::amp_bf16};
-    rules.ops.add("negate", halfway::op_category::lower_precision);
-    runner = halfway::graph_runner(g, {});
-    runner.add_kernel("negate", [](const halfway::user_operation& o) {
-      for (std::size_t i = 0; i < o.out.rows(); ++i) {
-        for (std::size_t j = 0; j < o.out.cols(); ++j) o.out(i, j) = -o.in[0](i, j);
-      }
-    });
-    EXPECT_EQ(runner.run(make_plan(g, halfway::assign(g, rules)), {{"h", x}})[0](3, 4), -x(3, 4));
-  }
+  g.output(g.add("mine", "negate", {h}, {.shape = {64, 128}}));
+  halfway::precision_rules rules{halfway::amp_bf16};
+  rules.ops.add("negate", halfway::op_category::lower_precision);
+  halfway::graph_runner runner(g, parameters);
+  runner.add_kernel("negate", [](const halfway::user_operation& o) {
+    for (std::size_t i = 0; i < o.out.rows(); ++i) {
+      for (std::size_t j = 0; j < o.out.cols(); ++j) o.out(i, j) = -o.in[0](i, j);
+    }
+  });
+  EXPECT_EQ(runner.run(make_plan(g, halfway::assign(g, rules)), {{"h", x}})[0](3, 4), -x(3, 4));
 }
 
 }  // namespace
