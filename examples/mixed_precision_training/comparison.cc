@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "dataset.h"
+#include "data/fashion_mnist.h"
 #include "halfway/core/error.h"
 
 namespace demo {

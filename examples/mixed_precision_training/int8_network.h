@@ -9,7 +9,7 @@
 #ifndef HALFWAY_EXAMPLES_MIXED_PRECISION_TRAINING_INT8_NETWORK_H_
 #define HALFWAY_EXAMPLES_MIXED_PRECISION_TRAINING_INT8_NETWORK_H_
 
-#include "dataset.h"
+#include "data/fashion_mnist.h"
 #include "run.h"
 
 namespace demo {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "comparison.h"
-#include "dataset.h"
+#include "data/fashion_mnist.h"
 #include "experiment.h"
 #include "halfway/core/error.h"
 #include "int8_network.h"

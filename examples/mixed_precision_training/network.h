@@ -22,7 +22,7 @@
 #include <span>
 #include <vector>
 
-#include "dataset.h"
+#include "data/fashion_mnist.h"
 #include "halfway/core/matrix.h"
 #include "halfway/training/optimizer.h"
 #include "parameters.h"

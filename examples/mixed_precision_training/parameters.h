@@ -13,7 +13,7 @@
 #include <span>
 
 #include "../parameter_block.h"
-#include "dataset.h"
+#include "data/fashion_mnist.h"
 
 namespace demo {
 

@@ -3,7 +3,7 @@
 #ifndef HALFWAY_EXAMPLES_MIXED_PRECISION_TRAINING_TRAINING_H_
 #define HALFWAY_EXAMPLES_MIXED_PRECISION_TRAINING_TRAINING_H_
 
-#include "dataset.h"
+#include "data/fashion_mnist.h"
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/half.h"
 #include "progress.h"

@@ -11,7 +11,7 @@
 
 #include "evaluation.h"
 #include "halfway/precision/adaptive.h"
-#include "text.h"
+#include "data/fortunes.h"
 
 namespace language {
 

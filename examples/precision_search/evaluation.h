@@ -15,7 +15,7 @@
 #include "halfway/fidelity/logit_comparison.h"
 #include "halfway/precision/assignment.h"
 #include "halfway/precision/plan.h"
-#include "text.h"
+#include "data/fortunes.h"
 
 namespace language {
 

@@ -17,7 +17,7 @@
 #include "halfway/precision/search_report.h"
 #include "model.h"
 #include "searching.h"
-#include "text.h"
+#include "data/fortunes.h"
 #include "text_output.h"
 #include "training.h"
 

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "../parameter_block.h"
-#include "text.h"
+#include "data/fortunes.h"
 
 namespace language {
 

@@ -8,7 +8,7 @@
 
 #include "halfway/precision/assignment.h"
 #include "halfway/precision/search.h"
-#include "text.h"
+#include "data/fortunes.h"
 
 namespace language {
 

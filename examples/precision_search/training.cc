@@ -9,7 +9,7 @@
 
 #include "halfway/training/optimizer.h"
 #include "model.h"
-#include "text.h"
+#include "data/fortunes.h"
 #include "transformer.h"
 
 namespace language {

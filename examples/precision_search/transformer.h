@@ -14,7 +14,7 @@
 
 #include "halfway/core/matrix.h"
 #include "model.h"
-#include "text.h"
+#include "data/fortunes.h"
 
 namespace language {
 

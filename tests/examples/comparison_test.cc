@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "mixed_precision_training/dataset.h"
+#include "data/fashion_mnist.h"
 #include "support/expect_error.h"
 
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mixed_precision_training/idx.h"
+#include "data/idx.h"
 
 #include <gtest/gtest.h>
 

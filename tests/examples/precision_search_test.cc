@@ -15,7 +15,7 @@
 #include "examples/run_command.h"
 #include "precision_search/half_operations.h"
 #include "precision_search/model.h"
-#include "precision_search/text.h"
+#include "data/fortunes.h"
 #include "precision_search/transformer.h"
 #include "support/expect_error.h"
 #include "support/temporary_folder.h"

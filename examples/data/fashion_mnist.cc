@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dataset.h"
+#include "fashion_mnist.h"
 
 #include <filesystem>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mixed_precision_training/dataset.h"
+#include "data/fashion_mnist.h"
 
 #include <gtest/gtest.h>
 

@@ -7,8 +7,8 @@
 // The format, from the MNIST page: two zero bytes, the element type (8: unsigned byte), the number
 // of dimensions, the extent of each dimension as a big-endian 32-bit number, then the elements,
 // last dimension fastest.
-#ifndef HALFWAY_EXAMPLES_MIXED_PRECISION_TRAINING_IDX_H_
-#define HALFWAY_EXAMPLES_MIXED_PRECISION_TRAINING_IDX_H_
+#ifndef HALFWAY_EXAMPLES_DATA_IDX_H_
+#define HALFWAY_EXAMPLES_DATA_IDX_H_
 
 #include <zlib.h>
 
@@ -146,4 +146,4 @@ inline idx_array read_idx_gz(const std::string& path, std::size_t dimensions) {
 
 }  // namespace demo
 
-#endif  // HALFWAY_EXAMPLES_MIXED_PRECISION_TRAINING_IDX_H_
+#endif  // HALFWAY_EXAMPLES_DATA_IDX_H_

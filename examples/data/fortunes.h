@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // English text to learn from: the sayings of Debian's package fortunes, as characters with numbers.
-#ifndef HALFWAY_EXAMPLES_PRECISION_SEARCH_TEXT_H_
-#define HALFWAY_EXAMPLES_PRECISION_SEARCH_TEXT_H_
+#ifndef HALFWAY_EXAMPLES_DATA_FORTUNES_H_
+#define HALFWAY_EXAMPLES_DATA_FORTUNES_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -61,4 +61,4 @@ windows windows_in_order(std::span<const std::int32_t> text, std::size_t first, 
 
 }  // namespace language
 
-#endif  // HALFWAY_EXAMPLES_PRECISION_SEARCH_TEXT_H_
+#endif  // HALFWAY_EXAMPLES_DATA_FORTUNES_H_

@@ -2,8 +2,8 @@
 // Fashion-MNIST: 60,000 + 10,000 images of clothes, 28 x 28 pixels of one byte, in ten classes.
 //
 //   const demo::fashion_mnist data = demo::read_fashion_mnist("/usr/share/datasets/fashion-mnist");
-#ifndef HALFWAY_EXAMPLES_MIXED_PRECISION_TRAINING_DATASET_H_
-#define HALFWAY_EXAMPLES_MIXED_PRECISION_TRAINING_DATASET_H_
+#ifndef HALFWAY_EXAMPLES_DATA_FASHION_MNIST_H_
+#define HALFWAY_EXAMPLES_DATA_FASHION_MNIST_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -39,4 +39,4 @@ fashion_mnist read_fashion_mnist(const std::string& folder);
 
 }  // namespace demo
 
-#endif  // HALFWAY_EXAMPLES_MIXED_PRECISION_TRAINING_DATASET_H_
+#endif  // HALFWAY_EXAMPLES_DATA_FASHION_MNIST_H_
