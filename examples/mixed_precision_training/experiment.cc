@@ -83,8 +83,12 @@ std::string explain_unscaled_fp16(const experiment& e) {
       100 * flushed_share(found->result.training));
 }
 
-const std::vector<table_column>& table_columns() {
-  static const std::vector<table_column> columns = {
+report::table cells(const experiment& e) {
+  struct column {
+    std::string title;
+    std::string (*cell)(const compared_run&);
+  };
+  static const std::vector<column> columns = {
       {"run", [](const compared_run& r) { return r.result.settings.name; }},
       {"accuracy",
        [](const compared_run& r) { return format("%.2f%%", 100 * r.with_fp32.accuracy); }},
@@ -109,29 +113,13 @@ const std::vector<table_column>& table_columns() {
          return if_trained(r, format("%.1f%%", 100 * flushed_share(r.result.training)));
        }},
   };
-  return columns;
-}
-
-std::string to_table(const experiment& e) {
-  const std::vector<table_column>& columns = table_columns();
-  std::vector<std::vector<std::string>> rows(1);
-  for (const table_column& c : columns) rows[0].push_back(c.title);
+  report::table rows(1);
+  for (const column& c : columns) rows[0].push_back(c.title);
   for (const compared_run& run : e.runs) {
     rows.emplace_back();
-    for (const table_column& c : columns) rows.back().push_back(c.cell(run));
+    for (const column& c : columns) rows.back().push_back(c.cell(run));
   }
-  std::string text;
-  for (const std::vector<std::string>& row : rows) {
-    for (std::size_t c = 0; c < columns.size(); ++c) {
-      std::size_t width = 0;
-      for (const std::vector<std::string>& r : rows) width = std::max(width, r[c].size());
-      const std::string padding(width - row[c].size(), ' ');
-      text += c == 0 ? row[c] + padding : "  " + padding + row[c];
-    }
-    text += '\n';
-    if (&row == &rows.front()) text += std::string(text.size() - 1, '-') + '\n';
-  }
-  return text;
+  return rows;
 }
 
 }  // namespace demo

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comparison.h"
+#include "report/page.h"
 #include "run.h"
 
 namespace demo {
@@ -40,15 +41,8 @@ double flushed_share(const training_record& training);
 // is in it.
 std::string explain_unscaled_fp16(const experiment& e);
 
-// The text of a cell, or "-" where there is nothing to say.
-struct table_column {
-  std::string title;
-  std::string (*cell)(const compared_run&);
-};
-const std::vector<table_column>& table_columns();
-
-// The table as plain text.
-std::string to_table(const experiment& e);
+// A line for each run; "-" where there is nothing to say.
+report::table cells(const experiment& e);
 
 }  // namespace demo
 

@@ -17,6 +17,7 @@
 #include "plots.h"
 #include "progress.h"
 #include "report.h"
+#include "report/page.h"
 #include "summary.h"
 #include "training.h"
 
@@ -121,11 +122,11 @@ void run_program(options o) {
   const experiment e = run_all(o, runs, data);
   const std::filesystem::path out = std::filesystem::absolute(o.out);
   std::string problem;
-  const std::vector<figure> figures = draw_figures(e, o.gnuplot, out.string(), problem);
+  const std::vector<report::figure> figures = draw_figures(e, o.gnuplot, out.string(), problem);
   write_file(out / "summary.json", to_json(e));
   write_file(out / "report.html", to_html(e, figures, problem));
 
-  std::cout << '\n' << to_table(e) << '\n';
+  std::cout << '\n' << report::to_text(cells(e)) << '\n';
   const std::string why = explain_unscaled_fp16(e);
   if (!why.empty()) std::cout << why << "\n\n";
   if (!problem.empty()) std::cout << problem << '\n';

@@ -1,45 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plots.h"
 
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <sstream>
+
+#include "report/gnuplot.h"
 
 namespace demo {
 
 namespace {
 
+using report::colour;
+using report::number;
+using report::quoted;
+
 constexpr double largest_half = 65504;
-
-// The same colour for a run in every figure.
-std::string colour(std::size_t run) {
-  constexpr std::array<const char*, 6> colours = {"#333333", "#d1495b", "#2a6fbb",
-                                                  "#2e9e6b", "#8a5fbf", "#c98a1b"};
-  return std::string("rgb '") + colours[run % colours.size()] + "'";
-}
-
-// gnuplot reads NaN as "no point here".
-std::string number(double value) {
-  if (!std::isfinite(value)) return "NaN";
-  std::ostringstream text;
-  text << value;
-  return text.str();
-}
-
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? std::string("''") : std::string(1, c);
-  return result + "'";
-}
 
 // A curve of one value a step, as a gnuplot data block and the piece of a plot command.
 struct curve {
@@ -137,18 +113,7 @@ std::string accuracy_plot(const experiment& e) {
 
 std::string script(const experiment& e) {
   const std::string steps = std::to_string(e.planned_steps);
-  std::string text =
-      "set terminal svg size 560,320 dynamic font 'sans-serif,13' linewidth 1\n"
-      "set border 3 lc rgb '#999999'\n"
-      "set tics nomirror out scale 0.6 textcolor rgb '#555555'\n"
-      "set xlabel textcolor rgb '#555555'\n"
-      "set ylabel textcolor rgb '#555555'\n"
-      "set grid ytics lt 1 lw 0.6 lc rgb '#e3e3e3'\n"
-      "set key outside top left horizontal Left reverse samplen 1 width -2 maxrows 1 textcolor rgb "
-      "'#333333' "
-      "noenhanced\n"
-      "set lmargin 9\n"
-      "set autoscale yfix\n";
+  std::string text = report::gnuplot_style() + "set autoscale yfix\n";
   text += "set xrange [0:" + steps + "]\nset xlabel 'step'\nset logscale y\n";
   text += "set ylabel 'training loss'\nset ytics (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5)\n";
   text += curves(e, "loss", "lines", any, smoothed_loss);
@@ -168,86 +133,26 @@ std::string script(const experiment& e) {
   return text;
 }
 
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-// Runs `program -d file` in `folder` with its messages in `messages`; whether it ran and returned
-// 0.
-bool run_in(const std::string& folder, const std::string& program, const std::string& file,
-            const std::string& messages) {
-  const pid_t child = fork();
-  if (child < 0) return false;
-  if (child == 0) {
-    const bool ready = chdir(folder.c_str()) == 0;
-    const int out = open(messages.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    if (ready && out >= 0 && dup2(out, STDOUT_FILENO) >= 0 && dup2(out, STDERR_FILENO) >= 0)
-      execlp(program.c_str(), program.c_str(), "-d", file.c_str(), nullptr);  // -d: no ~/.gnuplot
-    _exit(127);
-  }
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return false;
-  }
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-// The <svg> element of a file, without the XML declaration and DOCTYPE that HTML cannot hold.
-std::string svg_element(const std::filesystem::path& path) {
-  const std::string text = read_text(path);
-  const std::size_t first = text.find("<svg");
-  const std::size_t last = text.rfind("</svg>");
-  return first == std::string::npos || last == std::string::npos
-             ? std::string()
-             : text.substr(first, last + 6 - first);
-}
-
 }  // namespace
 
-std::vector<figure> draw_figures(const experiment& e, const std::string& gnuplot,
-                                 const std::string& folder, std::string& problem) {
-  struct plan {
-    const char* name;
-    const char* title;
-    std::string caption;
-  };
-  const std::array<plan, 4> plans = {{
-      {"loss", "Loss",
-       "Training loss, the mean of the last 15 steps; a curve that ends early is a run that could "
-       "not go on."},
-      {"accuracy", "Accuracy and bytes",
-       "Test accuracy against the bytes that the weights and the activations of one batch take: up "
-       "and to the left is better."},
-      {"values", "Before the layernorm",
-       "The largest magnitude that enters the layernorm in each step; what passes the largest "
-       "finite half is drawn on its line."},
-      {"scale", "Loss scale",
-       "The dynamic loss scale doubles after " + std::to_string(growth_interval) +
-           " steps without an overflow, and halves when a gradient overflows and its step is "
-           "skipped."},
-  }};
-  namespace fs = std::filesystem;
-  const fs::path root(folder);
-  std::ofstream(root / "plots.gp") << script(e);
-  const bool drawn = run_in(folder, gnuplot, "plots.gp", "plots.log");
-
-  std::vector<figure> figures;
-  for (const plan& p : plans) {
-    std::string svg = svg_element(root / (std::string(p.name) + ".svg"));
-    if (drawn && svg.empty()) continue;  // nothing to draw, as for the scale of unscaled runs
-    figures.push_back({p.title, p.caption, drawn ? svg : ""});
-  }
-  std::error_code ignored;
-  for (const plan& p : plans) fs::remove(root / (std::string(p.name) + ".svg"), ignored);
-  if (drawn) {
-    fs::remove(root / "plots.gp", ignored);
-    fs::remove(root / "plots.log", ignored);
-  } else {
-    problem = "gnuplot (\"" + gnuplot + "\") is missing or failed, so there are no figures. " +
-              read_text(root / "plots.log");
-  }
-  return figures;
+std::vector<report::figure> draw_figures(const experiment& e, const std::string& gnuplot,
+                                         const std::string& folder, std::string& problem) {
+  return report::draw(
+      script(e),
+      {{"loss", "Loss",
+        "Training loss, the mean of the last 15 steps; a curve that ends early is a run that could "
+        "not go on."},
+       {"accuracy", "Accuracy and bytes",
+        "Test accuracy against the bytes that the weights and the activations of one batch take: "
+        "up and to the left is better."},
+       {"values", "Before the layernorm",
+        "The largest magnitude that enters the layernorm in each step; what passes the largest "
+        "finite half is drawn on its line."},
+       {"scale", "Loss scale",
+        "The dynamic loss scale doubles after " + std::to_string(growth_interval) +
+            " steps without an overflow, and halves when a gradient overflows and its step is "
+            "skipped."}},
+      gnuplot, folder, problem);
 }
 
 }  // namespace demo

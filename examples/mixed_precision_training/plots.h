@@ -7,19 +7,13 @@
 #include <vector>
 
 #include "experiment.h"
+#include "report/gnuplot.h"
 
 namespace demo {
 
-struct figure {
-  std::string title;
-  std::string caption;
-  std::string svg;  // an <svg> element; empty where gnuplot failed
-};
-
-// `gnuplot`: the program's name or path. `folder`: for the script, its output and messages, which
-// are removed when all went well. Without gnuplot the figures have no svg, and `problem` says why.
-std::vector<figure> draw_figures(const experiment& e, const std::string& gnuplot,
-                                 const std::string& folder, std::string& problem);
+// report::draw of them.
+std::vector<report::figure> draw_figures(const experiment& e, const std::string& gnuplot,
+                                         const std::string& folder, std::string& problem);
 
 }  // namespace demo
 

@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "experiment.h"
-#include "plots.h"
+#include "report/gnuplot.h"
 
 namespace demo {
 
 // `problem`: why figures are missing, or empty.
-std::string to_html(const experiment& e, const std::vector<figure>& figures,
+std::string to_html(const experiment& e, const std::vector<report::figure>& figures,
                     const std::string& problem);
 
 }  // namespace demo
