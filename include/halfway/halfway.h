@@ -90,8 +90,14 @@
 #include "halfway/quantization/affine_params.h"     // IWYU pragma: export
 #include "halfway/quantization/groups.h"             // IWYU pragma: export
 #include "halfway/quantization/min_max_observer.h"  // IWYU pragma: export
-#include "halfway/training/loss_scaler.h"           // IWYU pragma: export
-#include "halfway/training/optimizer.h"             // IWYU pragma: export
+#include "halfway/training/adam.h"                   // IWYU pragma: export
+#include "halfway/training/block_moments.h"          // IWYU pragma: export
+#include "halfway/training/lion.h"                   // IWYU pragma: export
+#include "halfway/training/loss_scaler.h"            // IWYU pragma: export
+#include "halfway/training/optimizer.h"              // IWYU pragma: export
+#include "halfway/training/optimizer_step.h"         // IWYU pragma: export
+#include "halfway/training/sgd.h"                    // IWYU pragma: export
+#include "halfway/training/weight_storage.h"         // IWYU pragma: export
 #include "halfway/types/bfloat16.h"                 // IWYU pragma: export
 #include "halfway/types/cast.h"                     // IWYU pragma: export
 #include "halfway/types/dtype.h"                    // IWYU pragma: export

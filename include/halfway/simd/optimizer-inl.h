@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Optimizer steps: weights, gradient and state are read once and written once, and the model's copy
-// of the weights leaves in the same pass. The formulas and their sources stand in
-// training/optimizer.h.
+// of the weights leaves in the same pass. The formulas and their sources stand in training/sgd.h,
+// adam.h and lion.h.
 
 #if defined(HALFWAY_SIMD_OPTIMIZER_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_OPTIMIZER_INL_H_
@@ -13,8 +13,9 @@
 #include <cstddef>
 
 #include "halfway/simd/fma-inl.h"
-#include "halfway/simd/load_store-inl.h"
 #include "halfway/simd/optimizer_args.h"
+#include "halfway/simd/optimizer_moments-inl.h"
+#include "halfway/simd/optimizer_weights-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -22,87 +23,133 @@ namespace halfway {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// One vector of memory, whole or cut off by the end of the arrays.
-struct WholeVector {
-  template <class DF, class T>
-  HWY_INLINE hn::VFromD<DF> Load(DF df, const T* p) const {
-    return LoadF32(df, p);
-  }
-  template <class DF, class T>
-  HWY_INLINE void Store(hn::VFromD<DF> v, DF df, T* p) const {
-    StoreF32(v, df, p);
-  }
-};
-
-struct FirstLanes {
-  size_t count;
-
-  template <class DF, class T>
-  HWY_INLINE hn::VFromD<DF> Load(DF df, const T* p) const {
-    return LoadNF32(df, p, count);
-  }
-  template <class DF, class T>
-  HWY_INLINE void Store(hn::VFromD<DF> v, DF df, T* p) const {
-    StoreNF32(v, df, p, count);
-  }
-};
-
 // Each sum is a fused multiply-add, so every target gives the same bits. A product that stands
 // alone is an operand of one, where no compiler can contract it.
 
-template <class Model, class DF, class Part>
-HWY_INLINE void SgdStep(DF df, Part part, const SgdArgs<Model>& a, size_t i) {
-  const auto w = part.Load(df, a.weights + i);
-  const auto g = Fma(hn::Set(df, a.weight_decay), w, part.Load(df, a.gradient + i));
-  auto direction = g;
-  if (a.momentum != nullptr) {
-    const auto decayed = hn::Mul(hn::Set(df, a.gradient_share), g);
-    const auto b = Fma(hn::Set(df, a.momentum_share), part.Load(df, a.momentum + i), decayed);
-    part.Store(b, df, a.momentum + i);
-    direction = a.nesterov ? Fma(hn::Set(df, a.nesterov_share), b, g) : b;
+// update(df, part, i, w, g): the new value of weights w, and new state in memory.
+template <class Rule>
+class RuleBlock;
+
+template <>
+class RuleBlock<SgdRule> {
+ public:
+  static constexpr bool kComputesBetween = false;
+  explicit HWY_INLINE RuleBlock(SgdRule rule) : a_(rule) {}
+  HWY_INLINE void Prefetch(size_t i) const {
+    if (a_.momentum != nullptr) PrefetchBlock(a_.momentum, i);
   }
-  const auto updated = NegFma(hn::Set(df, a.learning_rate), direction, w);
-  part.Store(updated, df, a.weights + i);
-  if (a.model != nullptr) part.Store(updated, df, a.model + i);
-}
+  HWY_INLINE void Begin(size_t /*i*/, size_t /*n*/) {}
+  HWY_INLINE void End(size_t /*i*/, size_t /*n*/) {}
 
-template <class Model, class DF, class Part>
-HWY_INLINE void AdamStep(DF df, Part part, const AdamArgs<Model>& a, size_t i) {
-  const auto w = part.Load(df, a.weights + i);
-  const auto g = Fma(hn::Set(df, a.l2), w, part.Load(df, a.gradient + i));
-  const auto m = Fma(hn::Set(df, a.beta1), part.Load(df, a.first + i),
-                     hn::Mul(hn::Set(df, a.one_minus_beta1), g));
-  const auto scaled_g = hn::Mul(hn::Set(df, a.one_minus_beta2), g);
-  const auto v = Fma(scaled_g, g, hn::Mul(hn::Set(df, a.beta2), part.Load(df, a.second + i)));
-  part.Store(m, df, a.first + i);
-  part.Store(v, df, a.second + i);
-  const auto denominator =
-      Fma(hn::Sqrt(v), hn::Set(df, a.inverse_root_correction), hn::Set(df, a.epsilon));
-  const auto ratio = hn::Div(m, denominator);
-  const auto shrunk = NegFma(hn::Set(df, a.decoupled_decay), w, w);
-  const auto updated = NegFma(hn::Set(df, a.step_size), ratio, shrunk);
-  part.Store(updated, df, a.weights + i);
-  if (a.model != nullptr) part.Store(updated, df, a.model + i);
-}
+  template <class DF, class Part, class V = hn::VFromD<DF>>
+  HWY_INLINE V Update(DF df, Part part, size_t i, V w, V gradient) {
+    const auto g = Fma(hn::Set(df, a_.weight_decay), w, gradient);
+    auto direction = g;
+    if (a_.momentum != nullptr) {
+      const auto decayed = hn::Mul(hn::Set(df, a_.gradient_share), g);
+      const auto b = Fma(hn::Set(df, a_.momentum_share), part.Load(df, a_.momentum + i), decayed);
+      part.Store(b, df, a_.momentum + i);
+      direction = a_.nesterov ? Fma(hn::Set(df, a_.nesterov_share), b, g) : b;
+    }
+    return NegFma(hn::Set(df, a_.learning_rate), direction, w);
+  }
 
-// The arguments are taken by value: stores through their pointers could otherwise change them, and
-// each constant would be loaded anew in every turn.
-template <class Model>
-void SgdKernel(SgdArgs<Model> a) {
-  const hn::ScalableTag<float> df;
-  const size_t lanes = hn::Lanes(df);
-  size_t i = 0;
-  for (; i + lanes <= a.size; i += lanes) SgdStep(df, WholeVector(), a, i);
-  if (i != a.size) SgdStep(df, FirstLanes{a.size - i}, a, i);
-}
+ private:
+  SgdRule a_;
+};
 
-template <class Model>
-void AdamKernel(AdamArgs<Model> a) {
-  const hn::ScalableTag<float> df;
-  const size_t lanes = hn::Lanes(df);
-  size_t i = 0;
-  for (; i + lanes <= a.size; i += lanes) AdamStep(df, WholeVector(), a, i);
-  if (i != a.size) AdamStep(df, FirstLanes{a.size - i}, a, i);
+template <class Moments>
+class RuleBlock<AdamRule<Moments>> {
+ public:
+  static constexpr bool kComputesBetween = MomentBlock<Moments>::kComputesBetween;
+  explicit HWY_INLINE RuleBlock(AdamRule<Moments> rule) : a_(rule), moments_(rule.moments) {}
+  HWY_INLINE void Prefetch(size_t i) const { moments_.Prefetch(i); }
+  HWY_INLINE void Begin(size_t i, size_t n) { moments_.Begin(i, n); }
+  HWY_INLINE void End(size_t i, size_t n) { moments_.End(i, n); }
+
+  template <class DF, class Part, class V = hn::VFromD<DF>>
+  HWY_INLINE V Update(DF df, Part part, size_t i, V w, V gradient) {
+    const auto g = Fma(hn::Set(df, a_.l2), w, gradient);
+    const auto m = Fma(hn::Set(df, a_.beta1), moments_.LoadFirst(df, part, i),
+                       hn::Mul(hn::Set(df, a_.one_minus_beta1), g));
+    const auto scaled_g = hn::Mul(hn::Set(df, a_.one_minus_beta2), g);
+    const auto v =
+        Fma(scaled_g, g, hn::Mul(hn::Set(df, a_.beta2), moments_.LoadSecond(df, part, i)));
+    moments_.Store(m, v, df, part, i);
+    const auto denominator =
+        Fma(hn::Sqrt(v), hn::Set(df, a_.inverse_root_correction), hn::Set(df, a_.epsilon));
+    const auto ratio = hn::Div(m, denominator);
+    const auto shrunk = NegFma(hn::Set(df, a_.decoupled_decay), w, w);
+    return NegFma(hn::Set(df, a_.step_size), ratio, shrunk);
+  }
+
+ private:
+  AdamRule<Moments> a_;
+  MomentBlock<Moments> moments_;
+};
+
+template <>
+class RuleBlock<LionRule> {
+ public:
+  static constexpr bool kComputesBetween = false;
+  explicit HWY_INLINE RuleBlock(LionRule rule) : a_(rule) {}
+  HWY_INLINE void Prefetch(size_t i) const { PrefetchBlock(a_.momentum, i); }
+  HWY_INLINE void Begin(size_t /*i*/, size_t /*n*/) {}
+  HWY_INLINE void End(size_t /*i*/, size_t /*n*/) {}
+
+  template <class DF, class Part, class V = hn::VFromD<DF>>
+  HWY_INLINE V Update(DF df, Part part, size_t i, V w, V g) {
+    const auto m = part.Load(df, a_.momentum + i);
+    const auto c = Fma(hn::Set(df, a_.beta1), m, hn::Mul(hn::Set(df, a_.one_minus_beta1), g));
+    part.Store(Fma(hn::Set(df, a_.beta2), m, hn::Mul(hn::Set(df, a_.one_minus_beta2), g)), df,
+               a_.momentum + i);
+    // Zero and NaN are their own sign.
+    const auto has_sign = hn::Gt(hn::Abs(c), hn::Zero(df));
+    const auto sign = hn::IfThenElse(has_sign, hn::CopySign(hn::Set(df, 1.0f), c), c);
+    const auto shrunk = NegFma(hn::Set(df, a_.decoupled_decay), w, w);
+    return NegFma(hn::Set(df, a_.learning_rate), sign, shrunk);
+  }
+
+ private:
+  LionRule a_;
+};
+
+template <class Weights, class Rule, class Gradient>
+struct StepBlock {
+  Weights& weights;
+  Rule& rule;
+  const Gradient* gradient;
+
+  HWY_INLINE void Begin(size_t i, size_t n) {
+    if constexpr (Weights::kComputesBetween || Rule::kComputesBetween) {
+      weights.Prefetch(i + optimizer_block);
+      rule.Prefetch(i + optimizer_block);
+      PrefetchBlock(gradient, i + optimizer_block);
+    }
+    weights.Begin(i, n);
+    rule.Begin(i, n);
+  }
+  HWY_INLINE void End(size_t i, size_t n) { rule.End(i, n); }
+};
+
+// Elements [begin, end); begin is a multiple of optimizer_block. The arguments are taken by value:
+// stores through their pointers could otherwise change them, and each constant would be loaded anew
+// in every turn.
+template <class Args>
+void OptimizerStepKernel(Args a, size_t begin, size_t end) {
+  using Weights = WeightBlock<typename Args::Weights>;
+  using Rule = RuleBlock<typename Args::Rule>;
+  const OptimizerTag df;
+  Weights weights(a.weights);
+  Rule rule(a.rule);
+  using Gradient = typename Args::Gradient;
+  ForEachVector(begin, end, StepBlock<Weights, Rule, Gradient>{weights, rule, a.gradient},
+                [&](auto part, size_t i) HWY_ATTR {
+                  const auto w = weights.Load(df, part, i);
+                  const auto g =
+                      hn::Mul(part.Load(df, a.gradient + i), hn::Set(df, a.gradient_factor));
+                  weights.Store(rule.Update(df, part, i, w, g), df, part, i);
+                });
 }
 
 }  // namespace HWY_NAMESPACE
