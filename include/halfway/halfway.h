@@ -88,8 +88,12 @@
 #include "halfway/precision/static_policy.h"        // IWYU pragma: export
 #include "halfway/quantization/affine.h"            // IWYU pragma: export
 #include "halfway/quantization/affine_params.h"     // IWYU pragma: export
-#include "halfway/quantization/groups.h"             // IWYU pragma: export
+#include "halfway/quantization/blocks.h"            // IWYU pragma: export
+#include "halfway/quantization/groups.h"            // IWYU pragma: export
+#include "halfway/quantization/microscaling.h"      // IWYU pragma: export
 #include "halfway/quantization/min_max_observer.h"  // IWYU pragma: export
+#include "halfway/quantization/nvfp4.h"             // IWYU pragma: export
+#include "halfway/quantization/onnx.h"              // IWYU pragma: export
 #include "halfway/training/adam.h"                   // IWYU pragma: export
 #include "halfway/training/block_moments.h"          // IWYU pragma: export
 #include "halfway/training/lion.h"                   // IWYU pragma: export
