@@ -26,6 +26,7 @@
 #include "halfway/simd/dropout-inl.h"
 #include "halfway/simd/elementary-inl.h"
 #include "halfway/simd/gemm-inl.h"
+#include "halfway/simd/gradient-inl.h"
 #include "halfway/simd/load_store-inl.h"
 #include "halfway/simd/norm-inl.h"
 #include "halfway/simd/norm_backward-inl.h"

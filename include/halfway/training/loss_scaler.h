@@ -23,22 +23,19 @@
 #define HALFWAY_TRAINING_LOSS_SCALER_H_
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <ostream>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <type_traits>
-#include <vector>
 
 #include "halfway/core/error.h"
 #include "halfway/ops/scale.h"
 #include "halfway/precision/scaler_presence.h"
-#include "halfway/precision/text.h"
+#include "halfway/training/gradient_accumulation.h"
+#include "halfway/training/state_text.h"
 
 namespace halfway {
 
@@ -87,8 +84,7 @@ static_assert(std::is_trivially_copyable_v<loss_scaler_state>);
 namespace detail {
 
 // Every field with its name, in one place for printing and parsing.
-template <class State, class Visit>
-void visit_loss_scaler_fields(State& s, Visit&& visit) {
+inline constexpr auto visit_loss_scaler_fields = [](auto& s, auto&& visit) {
   visit("scale", s.scale);
   visit("good_steps", s.good_steps);
   visit("hysteresis_left", s.hysteresis_left);
@@ -108,7 +104,7 @@ void visit_loss_scaler_fields(State& s, Visit&& visit) {
   visit("backoffs", s.statistics.backoffs);
   visit("skips_at_floor", s.statistics.skips_at_floor);
   visit("non_finite", s.statistics.non_finite);
-}
+};
 
 inline void check_loss_scaler_options(const loss_scaler_options& o) {
   const auto require = [](bool good, std::string_view name, auto value, std::string_view rule) {
@@ -151,11 +147,7 @@ inline void check_loss_scaler_state(const loss_scaler_state& s) {
 
 /// "scale=65536,good_steps=0,...": every field; reads back as the same state, bit for bit.
 inline std::string to_string(const loss_scaler_state& state) {
-  std::string text;
-  detail::visit_loss_scaler_fields(state, [&text](std::string_view key, auto value) {
-    text += detail::concat(text.empty() ? "" : ",", key, "=", value);
-  });
-  return text;
+  return detail::fields_to_text(detail::visit_loss_scaler_fields, state);
 }
 
 inline std::ostream& operator<<(std::ostream& out, const loss_scaler_state& state) {
@@ -166,33 +158,9 @@ inline std::ostream& operator<<(std::ostream& out, const loss_scaler_state& stat
 /// Errors: a key that is unknown, missing or given twice; a value that is not a number of its type;
 /// a state that no scaler can be in (scale outside its limits, ...).
 inline loss_scaler_state parse_loss_scaler_state(std::string_view text) {
-  constexpr std::string_view where = "halfway::parse_loss_scaler_state";
-  const std::vector<detail::assignment> assignments = detail::parse_assignments(where, text);
   loss_scaler_state state;
-  std::vector<std::string_view> known;
-  detail::visit_loss_scaler_fields(state, [&]<class Value>(std::string_view key, Value& value) {
-    known.push_back(key);
-    const auto found = std::ranges::find(assignments, key, &detail::assignment::key);
-    if (found == assignments.end()) {
-      fail(detail::concat(where, ": ", detail::quoted(key), " is missing in ",
-                          detail::quoted(text)));
-    }
-    const char* const end = found->value.data() + found->value.size();
-    const auto [stop, problem] = std::from_chars(found->value.data(), end, value);
-    if (problem != std::errc() || stop != end) {
-      fail(detail::concat(where, ": ", key, "=", found->value, " in ", detail::quoted(text),
-                          " is not ",
-                          std::floating_point<Value> ? "a number in the range of float"
-                                                     : "a whole number below 2^64"));
-    }
-  });
-  for (const detail::assignment& a : assignments) {
-    if (std::ranges::find(known, a.key) == known.end()) {
-      fail(detail::concat(where, ": unknown key ", detail::quoted(a.key), " in ",
-                          detail::quoted(text), "; did you mean ",
-                          detail::nearest_names(a.key, known), "?"));
-    }
-  }
+  detail::fields_from_text("halfway::parse_loss_scaler_state", detail::visit_loss_scaler_fields,
+                           text, state);
   detail::check_loss_scaler_state(state);
   return state;
 }
@@ -250,10 +218,7 @@ class loss_scaler {
     /// updated since begin_unscale.
     template <float_storage_vector X, float_output_vector Y>
     std::size_t operator()(const X& x, Y&& y) const {
-      if (scaler_->updates() != updates_) {
-        fail(detail::concat("halfway::loss_scaler: group ", group_,
-                            ": begin_unscale() came before the last update()"));
-      }
+      check_current();
       const std::size_t count = halfway::unscale(x, y, scaler_->inverse_scale());
       scaler_->note(group_, count);
       return count;
@@ -265,10 +230,27 @@ class loss_scaler {
       return (*this)(x, x);
     }
 
+    /// sum += x / scale, for one of several micro-batches: halfway::accumulate_gradient with the same
+    /// factor. Returns, and counts, the non-finite elements of sum. Error: as above.
+    template <float_storage_vector X, float_output_vector Sum>
+    std::size_t accumulate(const X& x, Sum&& sum) const {
+      check_current();
+      const std::size_t count = accumulate_gradient(x, sum, scaler_->inverse_scale());
+      scaler_->note(group_, count);
+      return count;
+    }
+
    private:
     friend class loss_scaler;
     unscaler(loss_scaler& scaler, std::size_t group)
         : scaler_(&scaler), group_(group), updates_(scaler.updates()) {}
+
+    void check_current() const {
+      if (scaler_->updates() != updates_) {
+        fail(detail::concat("halfway::loss_scaler: group ", group_,
+                            ": begin_unscale() came before the last update()"));
+      }
+    }
 
     loss_scaler* scaler_;
     std::size_t group_;
