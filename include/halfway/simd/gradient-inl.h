@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kernels on gradients between the backward pass and the optimizer's step, each one pass.
 //
-//   const size_t bad = AccumulateKernel(x, sum, n, factor);    // sum += x * factor
+//   const size_t bad = AddScaledKernel(x, sum, n, factor);    // sum += x * factor
 //   ClampKernel(x, n, limit);                                  // to [-limit, limit]
 //   const float amax = ScaledCastKernel<Config>(x, y, n, s);   // y = x * s, in 8 bits
 
@@ -26,7 +26,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // sum[i] = x[i] * factor + sum[i], rounded once; returns how many sum[i] are infinite or NaN.
 template <class T>
-size_t AccumulateKernel(const T* x, float* sum, size_t n, float factor) {
+size_t AddScaledKernel(const T* x, float* sum, size_t n, float factor) {
   const hn::ScalableTag<float> df;
   const size_t lanes = hn::Lanes(df);
   const auto vfactor = hn::Set(df, factor);

@@ -43,7 +43,7 @@ std::size_t accumulate_gradient(const X& x, Sum&& sum, float factor = 1) {
   if (!std::isfinite(factor)) {
     fail(detail::concat(where, ": factor (", factor, ") must be finite"));
   }
-  return HALFWAY_DISPATCH(AccumulateKernel<detail::vector_element<X>>)(from.data(), to.data(),
+  return HALFWAY_DISPATCH(AddScaledKernel<detail::vector_element<X>>)(from.data(), to.data(),
                                                                        from.size(), factor);
 }
 
