@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads tensors from safetensors files, cast to the type that is asked for.
+//
+//   const halfway::safetensors_file file("model.safetensors");
+//   halfway::matrix<halfway::bfloat16> w = file.load_matrix<halfway::bfloat16>("fc1.weight");
+//   std::vector<float> bias(file.at("fc1.bias").elements);
+//   file.read("fc1.bias", bias);                              // stored as F16, say: widened exactly
+//   std::span<const float> raw = file.view<float>("norm");    // the mapped memory itself
+//
+// Files are checked in full before anything is returned, as hostile: see safetensors_header.h. Not in
+// halfway.h, since it needs nlohmann/json (find_package(nlohmann_json),
+// nlohmann_json::nlohmann_json).
+#ifndef HALFWAY_IO_SAFETENSORS_H_
+#define HALFWAY_IO_SAFETENSORS_H_
+
+#include <algorithm>
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <optional>
+#include <ranges>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "halfway/core/error.h"
+#include "halfway/core/matrix.h"
+#include "halfway/io/mapped_file.h"
+#include "halfway/io/safetensors_header.h"
+#include "halfway/ops/convert.h"
+#include "halfway/precision/text.h"
+#include "halfway/types/dtype.h"
+
+namespace halfway {
+namespace detail {
+
+// How the format spells a C++ type; empty if it can't.
+template <class T>
+constexpr std::string_view safetensors_name_of() {
+  if constexpr (std::same_as<T, bool>) {
+    return "BOOL";
+  } else if constexpr (std::same_as<T, std::int64_t>) {
+    return "I64";
+  } else if constexpr (std::same_as<T, std::uint64_t>) {
+    return "U64";
+  } else if constexpr (std::same_as<T, std::uint32_t>) {
+    return "U32";
+  } else if constexpr (std::same_as<T, std::int16_t>) {
+    return "I16";
+  } else if constexpr (std::same_as<T, std::uint16_t>) {
+    return "U16";
+  } else if constexpr (requires { dtype_of_type<T>::value; }) {
+    for (const safetensors_type& t : safetensors_types) {
+      if (t.type == dtype_of_type<T>::value) return t.name;
+    }
+  }
+  return {};
+}
+
+}  // namespace detail
+
+/// Element types that a safetensors file can hold as they are in memory: float, double, half,
+/// bfloat16, float8_*, int8, uint8 and the integers of <cstdint>. Not bool, since a file's byte
+/// need not be one: read it as std::uint8_t with bytes().
+template <class T>
+concept safetensors_element =
+    !std::same_as<T, bool> && !detail::safetensors_name_of<std::remove_cv_t<T>>().empty();
+
+class safetensors_file {
+ public:
+  /// Maps the file into memory: tensors are read from the disk when they are touched. Errors:
+  /// mapped_file's, and a file that is not in the format, with what is wrong.
+  explicit safetensors_file(const std::string& path, const safetensors_options& options = {})
+      : safetensors_file(mapped_file(path), path, options) {}
+
+  /// Reads memory that must outlive it. `name` is for messages.
+  safetensors_file(std::span<const std::byte> bytes, const std::string& name,
+                   const safetensors_options& options = {})
+      : name_(name),
+        bytes_(bytes),
+        header_(detail::read_safetensors_header("halfway::safetensors_file", name_, bytes_, options,
+                                                ignored_)) {
+    for (std::size_t i = 0; i < header_.tensors.size(); ++i) {
+      by_name_.emplace(header_.tensors[i].name, i);
+    }
+  }
+
+  /// In the order of their data.
+  const std::vector<tensor_info>& tensors() const { return header_.tensors; }
+  const std::map<std::string, std::string, std::less<>>& metadata() const {
+    return header_.metadata;
+  }
+  /// What the lenient mode let pass, a sentence each.
+  const std::vector<std::string>& ignored() const { return ignored_; }
+
+  bool contains(std::string_view tensor) const { return by_name_.contains(tensor); }
+
+  /// Error: no such tensor; the names nearest to it are told.
+  const tensor_info& at(std::string_view tensor) const {
+    const auto found = by_name_.find(tensor);
+    if (found == by_name_.end()) {
+      std::vector<std::string_view> names;
+      for (const tensor_info& t : header_.tensors) names.push_back(t.name);
+      fail(detail::concat(where, ": ", detail::printable(name_), " has no tensor ",
+                          detail::printable(tensor), names.empty() ? "" : "; did you mean ",
+                          detail::nearest_names(tensor, names), names.empty() ? "" : "?"));
+    }
+    return header_.tensors[found->second];
+  }
+
+  /// The tensor's data as it is in the file. Error: no such tensor.
+  std::span<const std::byte> bytes(std::string_view tensor) const {
+    const tensor_info& t = at(tensor);
+    return bytes_.subspan(static_cast<std::size_t>(header_.data_begin + t.begin),
+                          static_cast<std::size_t>(t.end - t.begin));
+  }
+
+  /// The tensor's elements where they lie in memory, row after row. Errors: no such tensor; stored as
+  /// another type; not aligned for T (the format allows that, the usual writers avoid it).
+  template <safetensors_element T>
+  std::span<const T> view(std::string_view tensor) const {
+    const tensor_info& t = at(tensor);
+    check_type<T>("view", t);
+    const std::span<const std::byte> data = bytes(tensor);
+    if (data.empty()) return {};
+    if (reinterpret_cast<std::uintptr_t>(data.data()) % alignof(T) != 0) {
+      fail(detail::concat(where, "::view: tensor ", detail::printable(tensor), " of ",
+                          detail::printable(name_), " is not aligned to ", alignof(T),
+                          " bytes; read() takes it"));
+    }
+    return {reinterpret_cast<const T*>(data.data()), static_cast<std::size_t>(t.elements)};
+  }
+
+  /// Copies the tensor's elements into a range of as many elements of the same type, bit for bit.
+  /// Errors: no such tensor, another type, another size; before anything is written.
+  template <class Y>
+  requires safetensors_element<std::ranges::range_value_t<Y>>
+  void read_exact(std::string_view tensor, Y&& y) const {
+    const tensor_info& t = at(tensor);
+    check_type<std::ranges::range_value_t<Y>>("read_exact", t);
+    check_size("read_exact", t, std::ranges::size(y));
+    const std::span<const std::byte> data = bytes(tensor);
+    if (!data.empty()) std::memcpy(std::ranges::data(y), data.data(), data.size());
+  }
+
+  /// The same with a cast, as halfway::convert: widening is exact, narrowing rounds once to nearest
+  /// even (past the range: infinity, or what the format has in its place). From F64, F32, F16, BF16,
+  /// F8_* and I32, I8, U8. Errors also: stored as a type without a cast.
+  template <detail::convertible_output Y>
+  void read(std::string_view tensor, Y&& y) const {
+    const tensor_info& t = at(tensor);
+    check_size("read", t, std::ranges::size(y));
+    const std::span to(std::ranges::data(y), std::ranges::size(y));
+    const bool has_cast =
+        visit_type(t.type, [&]<class From>() { cast_from<From>(bytes(tensor), to); });
+    if (!has_cast) {
+      fail(detail::concat(where, "::read: tensor ", detail::printable(tensor), " of ",
+                          detail::printable(name_), " is stored as ", t.type,
+                          ", which has no cast; bytes() has it as it is"));
+    }
+  }
+
+  /// A tensor with two dimensions as rows x cols, one with a single dimension as one row. Errors as
+  /// read, and other shapes.
+  template <convertible_element T>
+  matrix<T> load_matrix(std::string_view tensor) const {
+    const tensor_info& t = at(tensor);
+    if (t.shape.size() != 1 && t.shape.size() != 2) {
+      fail(detail::concat(where, "::load_matrix: tensor ", detail::printable(tensor), " of ",
+                          detail::printable(name_), " has ", t.shape.size(),
+                          " dimensions instead of 1 or 2"));
+    }
+    const std::uint64_t rows = t.shape.size() == 2 ? t.shape[0] : 1;
+    matrix<T> m(static_cast<std::size_t>(rows), static_cast<std::size_t>(t.shape.back()));
+    read(tensor, m.elements());
+    return m;
+  }
+
+ private:
+  static constexpr std::string_view where = "halfway::safetensors_file";
+
+  safetensors_file(mapped_file file, const std::string& path, const safetensors_options& options)
+      : safetensors_file(file.bytes(), path, options) {
+    file_ = std::move(file);  // its address does not change
+  }
+
+  template <class T>
+  void check_type(std::string_view function, const tensor_info& t) const {
+    constexpr std::string_view wanted = detail::safetensors_name_of<T>();
+    if (t.type != wanted) {
+      fail(detail::concat(where, "::", function, ": tensor ", detail::printable(t.name), " of ",
+                          detail::printable(name_), " is stored as ", t.type, ", not ", wanted));
+    }
+  }
+
+  void check_size(std::string_view function, const tensor_info& t, std::size_t size) const {
+    if (t.elements != size) {
+      fail(detail::concat(where, "::", function, ": y.size() (", size, ") must equal the ",
+                          t.elements, " elements of tensor ", detail::printable(t.name), " of ",
+                          detail::printable(name_)));
+    }
+  }
+
+  // visit.operator()<From>() for the C++ type of a name; false if there is none with casts.
+  template <class Visit>
+  static bool visit_type(std::string_view type, const Visit& visit) {
+    const auto one = [&]<class From>() {
+      if (type != detail::safetensors_name_of<From>()) return false;
+      visit.template operator()<From>();
+      return true;
+    };
+    const auto any = [&]<class... From>() { return (one.template operator()<From>() || ...); };
+    return any.template
+    operator()<float, double, half, bfloat16, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz,
+               float8_e5m2fnuz, float8_e8m0fnu, std::int32_t, std::int8_t, std::uint8_t>();
+  }
+
+  // By an aligned buffer, since the file's data need not be.
+  template <class From, class To>
+  static void cast_from(std::span<const std::byte> data, std::span<To> to) {
+    constexpr std::size_t block = 1024;
+    From buffer[block];
+    for (std::size_t i = 0; i < to.size(); i += block) {
+      const std::size_t n = std::min(block, to.size() - i);
+      std::memcpy(buffer, data.data() + i * sizeof(From), n * sizeof(From));
+      convert(std::span<const From>(buffer, n), to.subspan(i, n));
+    }
+  }
+
+  std::string name_;
+  mapped_file file_{};
+  std::span<const std::byte> bytes_;
+  std::vector<std::string> ignored_;
+  detail::safetensors_header header_;
+  std::map<std::string, std::size_t, std::less<>> by_name_;
+};
+
+}  // namespace halfway
+
+#endif  // HALFWAY_IO_SAFETENSORS_H_
