@@ -69,7 +69,7 @@ TEST(HistogramObserver, CountsEveryValueInItsBin) {
       before = b.high;
       const auto inside = std::count_if(x.begin(), x.end(), [&](float v) {
         if (!std::isfinite(v)) return false;
-        return v >= 0 ? b.low >= 0 && v >= b.low && (v < b.high || v == h.max())
+        return v >= 0 ? b.low >= 0 && v >= b.low && (v < b.high || (v == h.max() && v == b.high))
                       : (v > b.low || (v == h.min() && v == b.low)) && v <= b.high && b.low < 0;
       });
       ASSERT_EQ(b.count, static_cast<std::uint64_t>(inside)) << b.low << " to " << b.high;
