@@ -193,7 +193,7 @@ TYPED_TEST(Training, TransformerLearnsByHeart) {
       << "one seed, one result";
 }
 
-TEST(TrainingOf, EightBitProductsLearnsByHeart) {
+TEST(TrainingOf, EightBitProductsLearnByHeart) {
   using inputs = nn::fp8_inputs<bfloat16>;
   character_model<bfloat16, inputs> model(3);
   // Activations are of the order of 1, weights of 1/4, gradients of 2^16 (the loss scale) / 48 rows.
@@ -205,6 +205,15 @@ TEST(TrainingOf, EightBitProductsLearnsByHeart) {
   }
   const auto losses = losses_of(model, 200);
   EXPECT_LT(losses.back(), 4 * learned);
+  const nn::fp8_magnitudes amax = model.linears[0]->inputs().amax();
+  EXPECT_GT(amax.input, 0.5f);
+  EXPECT_LT(amax.input, 448.0f / scales.input);
+  EXPECT_GT(amax.gradient, 0.0f);
+}
+
+TEST(TrainingOf, EightBitProductsWithDelayedScalesLearnByHeart) {
+  character_model<bfloat16, nn::delayed_fp8_inputs<bfloat16>> model(3);
+  EXPECT_LT(losses_of(model, 200).back(), 4 * learned);
 }
 
 }  // namespace

@@ -2,25 +2,23 @@
 // What the operands of a layer's products are cast to: the compute type, or 8-bit floats with scales.
 //
 //   halfway::nn::linear<bfloat16> a("a", 64, 64, random);                       // bfloat16 products
-//   halfway::nn::linear<bfloat16, bfloat16, fp8_inputs<bfloat16>> b("b", 64, 64, random);
-//   b.inputs().set_scales({.input = 16.0f, .weight = 64.0f, .gradient = 4096.0f});
+//   halfway::nn::linear<bfloat16, bfloat16, delayed_fp8_inputs<bfloat16>> b("b", 64, 64, random);
+//   halfway::nn::linear<bfloat16, bfloat16, fp8_inputs<bfloat16>> c("c", 64, 64, random);
+//   c.inputs().set_scales({.input = 16.0f, .weight = 64.0f, .gradient = 4096.0f});
 #ifndef HALFWAY_NN_GEMM_INPUTS_H_
 #define HALFWAY_NN_GEMM_INPUTS_H_
 
-#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string_view>
-#include <vector>
 
 #include "halfway/core/error.h"
-#include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
 #include "halfway/nn/module.h"
-#include "halfway/ops/convert.h"
-#include "halfway/ops/scale.h"
 #include "halfway/precision/cast_weights.h"
 #include "halfway/precision/parameter.h"
+#include "halfway/training/fp8_scaling.h"
 #include "halfway/types/float8.h"
 
 namespace halfway::nn {
@@ -55,13 +53,22 @@ struct fp8_scales {
   float gradient = 1.0f;
 };
 
+/// The largest magnitudes of the tensors that were rounded last, before they were scaled.
+struct fp8_magnitudes {
+  float input = 0.0f;
+  float weight = 0.0f;
+  float gradient = 0.0f;
+};
+
 /// Products of 8-bit floats (Micikevicius et al., "FP8 formats for deep learning", 2022): inputs and
 /// weights float8_e4m3fn, gradients float8_e5m2, each with one scale for the tensor, chosen by who
-/// trains (amax() in ops/scale.h of past steps, for one). Past the range they saturate.
+/// trains, from amax() of past steps for one. Past the range they saturate; NaN stays NaN. Numbers:
+/// scale_and_cast() in training/fp8_scaling.h.
 template <class T>
 class fp8_inputs {
  public:
   const fp8_scales& scales() const { return scales_; }
+  const fp8_magnitudes& amax() const { return amax_; }
   /// Error: a scale that is not positive and finite, or whose inverse is not.
   void set_scales(const fp8_scales& s) {
     check("input", s.input);
@@ -71,13 +78,13 @@ class fp8_inputs {
   }
 
   gemm_operand<float8_e4m3fn> input(matrix_view<const T> x) {
-    return {cast(x, scales_.input, input_), 1.0f / scales_.input};
+    return {cast(x, scales_.input, input_, amax_.input), 1.0f / scales_.input};
   }
   gemm_operand<float8_e4m3fn> weight(const parameter& p) {
-    return {cast(p.values(), scales_.weight, weight_), 1.0f / scales_.weight};
+    return {cast(p.values(), scales_.weight, weight_, amax_.weight), 1.0f / scales_.weight};
   }
   gemm_operand<float8_e5m2> gradient(matrix_view<const T> dy) {
-    return {cast(dy, scales_.gradient, gradient_), 1.0f / scales_.gradient};
+    return {cast(dy, scales_.gradient, gradient_, amax_.gradient), 1.0f / scales_.gradient};
   }
 
  private:
@@ -89,20 +96,64 @@ class fp8_inputs {
   }
 
   template <class From, class To>
-  matrix_view<const To> cast(matrix_view<const From> x, float scale, matrix<To>& to) {
+  static matrix_view<const To> cast(matrix_view<const From> x, float scale, matrix<To>& to,
+                                    float& amax) {
     detail::shaped(to, x.rows(), x.cols());
-    scaled_.resize(x.cols());
+    amax = 0.0f;
     for (std::size_t i = 0; i < x.rows(); ++i) {
-      unscale(std::span<const From>(x.row(i), x.cols()), scaled_, scale);
-      convert_saturating(scaled_, to.row(i));
+      const float of_row =
+          scale_and_cast(std::span<const From>(x.row(i), x.cols()), to.row(i), scale);
+      if (!(of_row <= amax)) amax = of_row;  // and NaN stays
     }
     return to.view();
   }
 
   fp8_scales scales_;
-  std::vector<float> scaled_;
+  fp8_magnitudes amax_;
   matrix<float8_e4m3fn> input_, weight_;
   matrix<float8_e5m2> gradient_;
+};
+
+/// The same with scales from the past (delayed_scaling in training/fp8_scaling.h): every tensor is
+/// rounded by what those before it were like, and enters the history itself. The first ones are
+/// scaled by 1.
+template <class T>
+class delayed_fp8_inputs {
+ public:
+  /// Starts new histories. `largest` of the options is not used: it is that of each format.
+  void set_options(fp8_scaling_options options) {
+    input_ = weight_ = of<float8_e4m3fn>(options);
+    gradient_ = of<float8_e5m2>(options);
+  }
+
+  auto input(matrix_view<const T> x) {
+    return cast([&] { return casts_.input(x); }, input_, &fp8_magnitudes::input);
+  }
+  auto weight(const parameter& p) {
+    return cast([&] { return casts_.weight(p); }, weight_, &fp8_magnitudes::weight);
+  }
+  auto gradient(matrix_view<const T> dy) {
+    return cast([&] { return casts_.gradient(dy); }, gradient_, &fp8_magnitudes::gradient);
+  }
+
+ private:
+  template <class Format>
+  static delayed_scaling of(fp8_scaling_options options) {
+    options.largest = static_cast<float>(std::numeric_limits<Format>::max());
+    return delayed_scaling(options);
+  }
+
+  template <class Cast>
+  auto cast(const Cast& make, delayed_scaling& scaling, float fp8_magnitudes::*which) {
+    casts_.set_scales({input_.scale(), weight_.scale(), gradient_.scale()});
+    const auto operand = make();
+    scaling.update(casts_.amax().*which);
+    return operand;
+  }
+
+  fp8_inputs<T> casts_;
+  delayed_scaling input_ = of<float8_e4m3fn>({}), weight_ = of<float8_e4m3fn>({}),
+                  gradient_ = of<float8_e5m2>({});
 };
 
 }  // namespace halfway::nn
