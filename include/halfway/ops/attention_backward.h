@@ -147,10 +147,10 @@ struct attention_gradient {
 /// The same call gives the same bits on the same target, on any executor: the work is cut by heads of
 /// keys.
 ///
-/// A row that sees a score of NaN or +infinity makes its dq, and the dk and dv of all keys that it
-/// sees, NaN; a row whose scores are all -infinity contributes nothing and its dq is zero. Values
-/// that a query does not see, or sees with a weight of zero, must be finite, and so must dout: they may be
-/// multiplied by zero.
+/// A row that sees a score of NaN or +infinity makes its dq, and the dk and dv of the keys that it
+/// sees, NaN; a row whose scores are all -infinity contributes nothing and its dq is zero. All of q,
+/// k, v and dout must be finite, even keys and values that a query does not see: they may be multiplied
+/// by zero.
 ///
 /// Errors, before anything is written: those of attention() for its arguments; shapes that do not fit;
 /// k_scale or v_scale; a gradient sharing memory with anything else.
