@@ -395,6 +395,16 @@ TEST(Activation, ManyElementsAreAsFew) {
   }
 }
 
+TEST(Activation, GradientsGiveTheSameBitsOnAnyExecutor) {
+  const auto x = normal_values<half>(100'003, 0.0, 2.0, 5),
+             dy = normal_values<half>(x.size(), 0.0, 1.0, 6);
+  std::vector<half> dx(x.size());
+  halfway::testing::expect_same_bits_on_any_executor([&](halfway::executor_ref on) {
+    halfway::gelu_backward(x, dy, dx, on);
+    return std::as_bytes(std::span<const half>(dx));
+  });
+}
+
 TEST(Activation, RefusesBadInput) {
   std::vector<float> x(8, 1.0f);
   std::vector<half> y(4);

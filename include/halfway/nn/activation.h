@@ -21,22 +21,30 @@ namespace detail {
 struct relu_function {
   static constexpr std::string_view name = "relu";
   static void forward(const auto& x, auto&& y, executor_ref on) { halfway::relu(x, y, on); }
-  static void backward(const auto& x, const auto& dy, auto&& dx) { relu_backward(x, dy, dx); }
+  static void backward(const auto& x, const auto& dy, auto&& dx, executor_ref on) {
+    relu_backward(x, dy, dx, on);
+  }
 };
 struct gelu_function {
   static constexpr std::string_view name = "gelu";
   static void forward(const auto& x, auto&& y, executor_ref on) { halfway::gelu(x, y, on); }
-  static void backward(const auto& x, const auto& dy, auto&& dx) { gelu_backward(x, dy, dx); }
+  static void backward(const auto& x, const auto& dy, auto&& dx, executor_ref on) {
+    gelu_backward(x, dy, dx, on);
+  }
 };
 struct silu_function {
   static constexpr std::string_view name = "silu";
   static void forward(const auto& x, auto&& y, executor_ref on) { halfway::silu(x, y, on); }
-  static void backward(const auto& x, const auto& dy, auto&& dx) { silu_backward(x, dy, dx); }
+  static void backward(const auto& x, const auto& dy, auto&& dx, executor_ref on) {
+    silu_backward(x, dy, dx, on);
+  }
 };
 struct tanh_function {
   static constexpr std::string_view name = "tanh";
   static void forward(const auto& x, auto&& y, executor_ref on) { halfway::tanh(x, y, on); }
-  static void backward(const auto& x, const auto& dy, auto&& dx) { tanh_backward(x, dy, dx); }
+  static void backward(const auto& x, const auto& dy, auto&& dx, executor_ref on) {
+    tanh_backward(x, dy, dx, on);
+  }
 };
 
 }  // namespace detail
@@ -52,11 +60,11 @@ class activation : public module<T> {
     return y_.view();
   }
 
-  matrix_view<const T> backward(matrix_view<const T> dy, const pass&, bool wants_dx) override {
+  matrix_view<const T> backward(matrix_view<const T> dy, const pass& p, bool wants_dx) override {
     detail::check_gradient(F::name, dy, y_.rows(), y_.cols());
     if (!wants_dx) return {};
     detail::shaped(dx_, dy.rows(), dy.cols());
-    F::backward(x_, detail::elements(F::name, "dy", dy), dx_.elements());
+    F::backward(x_, detail::elements(F::name, "dy", dy), dx_.elements(), p.on);
     return dx_.view();
   }
 
