@@ -90,6 +90,7 @@
 #include "halfway/quantization/affine_params.h"            // IWYU pragma: export
 #include "halfway/quantization/blocks.h"                   // IWYU pragma: export
 #include "halfway/quantization/calibration.h"              // IWYU pragma: export
+#include "halfway/quantization/fixed_point.h"              // IWYU pragma: export
 #include "halfway/quantization/groups.h"                   // IWYU pragma: export
 #include "halfway/quantization/histogram_observer.h"       // IWYU pragma: export
 #include "halfway/quantization/microscaling.h"             // IWYU pragma: export
@@ -97,6 +98,7 @@
 #include "halfway/quantization/moving_average_observer.h"  // IWYU pragma: export
 #include "halfway/quantization/nvfp4.h"                    // IWYU pragma: export
 #include "halfway/quantization/onnx.h"                     // IWYU pragma: export
+#include "halfway/quantization/quantized_linear.h"         // IWYU pragma: export
 #include "halfway/quantization/row_observers.h"            // IWYU pragma: export
 #include "halfway/training/adam.h"                         // IWYU pragma: export
 #include "halfway/training/block_moments.h"                // IWYU pragma: export

@@ -136,4 +136,32 @@ TEST(GemmRequantized, ErrorsNameTheArgumentAndTheValue) {
             "halfway::gemm_requantized: c_zero_point (-1) must lie in [0, 255]");
 }
 
+// 255 * -128 in each product, with the zero point at one end or the other.
+float largest_sum(std::size_t k, std::int32_t bias_value, std::int32_t zero_point) {
+  matrix<std::uint8_t> a(1, k);
+  matrix<std::int8_t> b(k, 1);
+  matrix<float> c(1, 1);
+  for (auto& x : a.elements()) x = zero_point == 0 ? 255 : 0;
+  for (auto& x : b.elements()) x = -128;
+  const std::int32_t bias[] = {bias_value};
+  halfway::gemm_requantized(a, b, c, {.a_zero_point = zero_point, .bias = bias});
+  return c(0, 0);
+}
+
+TEST(GemmRequantized, DoesNotOverflowAtTheLimitAndRefusesWhatIsBeyond) {
+  constexpr std::size_t k = 65793;
+  constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();
+  constexpr std::int32_t room = most - 128 * 255 * static_cast<std::int32_t>(k);
+  for_each_target([&] {
+    EXPECT_EQ(largest_sum(k, -room, 0), static_cast<float>(-most));
+    EXPECT_EQ(largest_sum(k, room, 255), static_cast<float>(most));
+  });
+  EXPECT_EQ(message_of([&] { largest_sum(k + 1, 0, 0); }),
+            "halfway::gemm_requantized: a.cols (65794) must not be above 65793, or sums may "
+            "overflow int32");
+  EXPECT_EQ(message_of([&] { largest_sum(k, -room - 1, 0); }),
+            "halfway::gemm_requantized: bias[0] (-128) must be within 127 of zero, or sums may "
+            "overflow int32");
+}
+
 }  // namespace

@@ -6,10 +6,12 @@
 #ifndef HALFWAY_OPS_GEMM_REQUANTIZED_H_
 #define HALFWAY_OPS_GEMM_REQUANTIZED_H_
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -39,12 +41,38 @@ struct requantize_options {
 
 namespace detail {
 
+// The zero point and the bias of k products a * b, before any scale: |sum| is at most k times the
+// largest |a - zero point| times 128, plus |bias|, and has to fit int32.
+template <class TA>
+void check_sums(std::string_view where, std::int32_t a_zero_point,
+                std::span<const std::int32_t> bias, std::size_t k, std::size_t columns) {
+  if (!bias.empty()) check_equal(where, "bias.size", bias.size(), "c.cols", columns);
+  const std::int32_t lowest = signed_byte<TA> ? -128 : 0;
+  if (a_zero_point < lowest || a_zero_point > lowest + 255) {
+    fail(concat(where, ": a_zero_point (", a_zero_point, ") must lie in [", lowest, ", ",
+                lowest + 255, "]"));
+  }
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  const std::int64_t term =
+      std::int64_t{128} * std::max(a_zero_point - lowest, lowest + 255 - a_zero_point);
+  if (k > static_cast<std::size_t>(most / term)) {
+    fail(concat(where, ": a.cols (", k, ") must not be above ", most / term,
+                ", or sums may overflow int32"));
+  }
+  const std::int64_t room = most - term * static_cast<std::int64_t>(k);
+  for (std::size_t j = 0; j < bias.size(); ++j) {
+    if (std::abs(std::int64_t{bias[j]}) > room) [[unlikely]] {
+      fail(concat(where, ": bias[", j, "] (", bias[j], ") must be within ", room,
+                  " of zero, or sums may overflow int32"));
+    }
+  }
+}
+
 // What the output allows; TA and TC are the element types of a and c.
 template <class TA, class TC>
-void check_requantize(std::string_view where, const requantize_options& options,
+void check_requantize(std::string_view where, const requantize_options& options, std::size_t k,
                       std::size_t columns) {
-  if (!options.bias.empty())
-    check_equal(where, "bias.size", options.bias.size(), "c.cols", columns);
+  check_sums<TA>(where, options.a_zero_point, options.bias, k, columns);
   if (options.scale.size() > 1)
     check_equal(where, "scale.size", options.scale.size(), "c.cols", columns);
   for (std::size_t j = 0; j < options.scale.size(); ++j) {
@@ -52,16 +80,13 @@ void check_requantize(std::string_view where, const requantize_options& options,
       fail(concat(where, ": scale[", j, "] (", options.scale[j], ") must be finite and positive"));
     }
   }
-  const auto check_zero_point = [&](std::string_view name, std::int32_t value, bool is_signed) {
-    const std::int32_t lowest = is_signed ? -128 : 0;
-    if (value < lowest || value > lowest + 255) {
-      fail(concat(where, ": ", name, " (", value, ") must lie in [", lowest, ", ", lowest + 255,
-                  "]"));
+  if constexpr (byte_integer<TC>) {
+    const std::int32_t lowest = signed_byte<TC> ? -128 : 0;
+    if (options.c_zero_point < lowest || options.c_zero_point > lowest + 255) {
+      fail(concat(where, ": c_zero_point (", options.c_zero_point, ") must lie in [", lowest, ", ",
+                  lowest + 255, "]"));
     }
-  };
-  check_zero_point("a_zero_point", options.a_zero_point, signed_byte<TA>);
-  if constexpr (byte_integer<TC>)
-    check_zero_point("c_zero_point", options.c_zero_point, signed_byte<TC>);
+  }
 }
 
 // The product of checked operands, of bytes, into c.
@@ -93,13 +118,15 @@ void run_requantized(const gemm_operands<TA, std::int8_t>& operands, matrix_view
 /// ONNX's QLinearMatMul with symmetric weights; where c is float, c = scale * (...).
 ///
 /// Shapes: a is m x k, b is k x n, c is m x n, any strides. Types: a and c unsigned or signed bytes
-/// (c also float), b signed bytes. Numbers: the sum is exact in int32 (see gemm for the largest k),
-/// is converted to float and scaled with one rounding each, and is rounded to nearest, ties to
-/// even, before the zero point is added.
+/// (c also float), b signed bytes. Numbers: the sum is exact in int32, is converted to float and
+/// scaled with one rounding each, and is rounded to nearest, ties to even, before the zero point is
+/// added. It is exact because what might not fit is refused: |sum + bias| <= k * 128 * max(|largest
+/// a - a_zero_point|, |lowest a - a_zero_point|) + |bias| has to be at most 2^31 - 1, which without
+/// bias allows k up to 65,793 for u8 and 131,071 for s8 without zero point.
 ///
 /// Errors, before anything is written: shapes that do not fit; a bias or scale of another size; a
-/// scale that is not finite and positive; a zero point outside its type; c sharing memory with a or
-/// b.
+/// scale that is not finite and positive; a zero point outside its type; a k, or a bias, with which a
+/// sum might overflow; c sharing memory with a or b.
 template <matrix_like A, matrix_like B, matrix_like C>
 requires(byte_integer<std::remove_const_t<element_of<A>>>&&
              signed_byte<std::remove_const_t<element_of<B>>> &&
@@ -116,7 +143,7 @@ requires(byte_integer<std::remove_const_t<element_of<A>>>&&
   const matrix_view<const TB> vb = as_view(b);
   const matrix_view<TC> vc = as_view(c);
   detail::check_gemm(where, va, vb, vc);
-  detail::check_requantize<TA, TC>(where, options, vc.cols());
+  detail::check_requantize<TA, TC>(where, options, va.cols(), vc.cols());
   if (vc.empty()) return;
   detail::run_requantized<false>(
       detail::make_operands(detail::raw(va.data()), va, detail::raw(vb.data()), vb), vc, options,
@@ -137,7 +164,7 @@ requires(byte_integer<std::remove_const_t<element_of<A>>>&& signed_byte<T> &&
   const matrix_view<const TA> va = as_view(a);
   const matrix_view<TC> vc = as_view(c);
   detail::check_gemm_shapes(where, va, b, vc);
-  detail::check_requantize<TA, TC>(where, options, vc.cols());
+  detail::check_requantize<TA, TC>(where, options, va.cols(), vc.cols());
   if (vc.empty()) return;
   detail::run_requantized<true>(detail::packed_access::operands(detail::raw(va.data()), va, b), vc,
                                 options, on);

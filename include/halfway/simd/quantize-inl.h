@@ -5,6 +5,7 @@
 //   QuantizeKernel<Config>(x, q, n, scale, zero_point);  // saturate(round(x / scale) + zero_point)
 //   DequantizeKernel<Back>(q, y, n, scale, zero_point);  // (q - zero_point) * scale
 //   RangeKernel<float>(x, n, range);
+//   ScaleSumsKernel<float>(sums, row_scale, scales, bias, y, n);  // of an integer product
 
 #if defined(HALFWAY_SIMD_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_QUANTIZE_INL_H_
@@ -17,6 +18,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "halfway/simd/fma-inl.h"
 #include "halfway/simd/load_store-inl.h"
 #include "halfway/simd/quantize_args.h"
 #include "hwy/highway.h"
@@ -102,6 +104,20 @@ void RangeKernel(const T* from, size_t n, detail::value_range& range) {
   range.max = HWY_MAX(range.max, hn::ReduceMax(df, largest));
   range.finite += n - non_finite;
   range.non_finite += non_finite;
+}
+
+// y[j] = sums[j] * (row_scale * scales[j]) + bias[j], the sum with one rounding; bias may be null.
+template <class T>
+void ScaleSumsKernel(const float* sums, float row_scale, const float* scales, const float* bias,
+                     T* y, size_t n) {
+  const hn::ScalableTag<float> df;
+  const size_t lanes = hn::Lanes(df);
+  for (size_t j = 0; j < n; j += lanes) {
+    const size_t here = HWY_MIN(lanes, n - j);
+    const auto scale = RoundedProduct(hn::Set(df, row_scale), hn::LoadN(df, scales + j, here));
+    const auto offset = bias == nullptr ? hn::Zero(df) : hn::LoadN(df, bias + j, here);
+    StoreNF32(Fma(hn::LoadN(df, sums + j, here), scale, offset), df, y + j, here);
+  }
 }
 
 }  // namespace HWY_NAMESPACE
