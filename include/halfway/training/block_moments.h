@@ -38,10 +38,10 @@ namespace halfway {
 /// What Adam remembers of one tensor, in 2 bytes and 2^-5 an element. Vectors are empty before the
 /// first step; a plain value to copy and to save. Tensors need different seeds.
 struct adam_8bit_state {
-  std::vector<float8_e4m3fn> first;
-  std::vector<float> first_scales;  ///< one for each 256 elements
-  std::vector<std::uint8_t> second;
-  std::vector<float> second_scales;
+  std::vector<float8_e4m3fn> first = {};
+  std::vector<float> first_scales = {};  ///< one for each 256 elements
+  std::vector<std::uint8_t> second = {};
+  std::vector<float> second_scales = {};
   std::uint64_t step = 0;
   std::uint64_t seed = 0;  ///< of the roundings
 

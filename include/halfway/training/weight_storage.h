@@ -7,10 +7,10 @@
 //   optimizer.step(state, kahan_weights{model, rest}, gradient);
 //   optimizer.step(state, stochastic_weights{model, seed}, gradient);     // 2 bytes
 //
-//                        bytes   the model's weights are                  a step is lost below
-//   master_weights       4 + 2   the master, to nearest even              2^-25 of the weight
-//   split_weights        4       the master, to nearest, ties away        2^-25
-//   kahan_weights        4       the compensated weight, to nearest even  2^-18
+//                        bytes   the model's weights are                  a step can be lost below
+//   master_weights       4 + 2   the master, to nearest even              2^-24 of the weight
+//   split_weights        4       the master, to nearest, ties away        2^-24
+//   kahan_weights        4       the compensated weight, to nearest even  2^-17
 //   stochastic_weights   2       rounded at random, right on average      never, on average
 //
 // (of bfloat16). Rounded to nearest without any of these, a bfloat16 weight loses every step below
@@ -54,7 +54,7 @@ master_weights(Master&&, Model&&) -> master_weights<std::ranges::range_value_t<M
 /// threads, and for a tensor that is cut into shards, each with the number of its first element.
 /// Tensors need different seeds, or `first` apart.
 ///
-/// After t steps the weight has a standard deviation of at most sqrt(t) / 2 ulp about what exact
+/// After t steps of given gradients the standard deviation is at most sqrt(t) / 2 ulp about what exact
 /// steps would give. Source: Gupta, Agrawal, Gopalakrishnan and Narayanan, "Deep learning with
 /// limited numerical precision", 2015; for bfloat16 weights Zamirai et al., "Revisiting BFloat16
 /// training", 2020.
@@ -70,7 +70,7 @@ stochastic_weights(Weights&&, Numbers...)
 
 /// Weights of a narrow type and, in a second array of it, what rounding has taken off: a step starts
 /// from weights + rest and leaves v as w = v rounded to nearest even and rest = v - w, rounded too.
-/// So 16 significant bits are kept in bfloat16: |w + rest - v| <= 2^-18 |v|, if nothing underflows.
+/// So 17 significant bits are kept in bfloat16: |w + rest - v| <= 2^-17 |v|, if nothing underflows.
 /// The rest of a weight that is not finite is 0. Fill rest with zeros at first.
 ///
 /// Kahan's summation as in algorithm 1 of Zamirai et al., "Revisiting BFloat16 training", 2020 (whose
