@@ -89,9 +89,9 @@ inline std::uint64_t hash_of(std::span<const std::byte> bytes) {
 
 namespace mpi {
 
-/// A piece is sent, summed and sent back before the next one begins.
+/// Large arrays are cut into pieces, of which two are under way at a time.
 struct all_reduce_options {
-  std::size_t piece_bytes = std::size_t{64} << 20;  ///< of a rank's contribution, on the wire
+  std::size_t piece_bytes = std::size_t{4} << 20;  ///< of a rank's contribution, on the wire
 };
 
 /// x[i] = factor * (the sum of x[i] over all ranks), the same bits on every rank.
@@ -122,15 +122,25 @@ void all_reduce(communicator& world, X&& x, float factor = 1.0f,
   detail::check_piece_bytes(where, "piece_bytes", options.piece_bytes);
   world.check_usable(where);
   const detail::mpi_summation plan = detail::sum_by_rank(static_cast<std::size_t>(world.size()));
-  detail::mpi_exchange<Wire, Wire> exchange(world, where, plan, factor);
+  // Two pieces are under way: one is converted while the other travels.
+  using exchange = detail::mpi_exchange<Wire, Wire>;
+  exchange in_turn[2] = {{world, where, plan, factor}, {world, where, plan, factor}};
   const std::size_t piece =
-      std::clamp<std::size_t>(options.piece_bytes / sizeof(Wire), 1, exchange.most_elements(plan));
-  for (std::size_t i = 0; i < values.size(); i += piece) {
-    const std::span<T> part = values.subspan(i, std::min(piece, values.size() - i));
-    const std::span<const T> contribution = part;
-    exchange.template start<T>({&contribution, 1}, part.size());
-    detail::finish_exchange(world, where, exchange);
-    exchange.take(part);
+      std::clamp<std::size_t>(options.piece_bytes / sizeof(Wire), 1, exchange::most_elements(plan));
+  const std::size_t pieces = values.size() / piece + (values.size() % piece != 0 ? 1 : 0);
+  const auto part = [&](std::size_t i) {
+    return values.subspan(i * piece, std::min(piece, values.size() - i * piece));
+  };
+  for (std::size_t i = 0; i <= pieces; ++i) {
+    exchange &next = in_turn[i % 2], &last = in_turn[(i + 1) % 2];
+    if (i != pieces) {
+      const std::span<const T> contribution = part(i);
+      next.template start<T>({&contribution, 1}, contribution.size());
+    }
+    if (i != 0) {
+      detail::finish_exchange(world, where, last, [&] { next.advance(); });
+      last.take(part(i - 1));
+    }
   }
 }
 

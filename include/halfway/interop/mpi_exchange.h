@@ -194,11 +194,16 @@ class mpi_exchange {
   std::vector<float> floats_, sum_;
 };
 
-// Waits until the sum is there.
-template <class Exchange>
-void finish_exchange(mpi::communicator& world, std::string_view operation, Exchange& exchange) {
+// Waits until the sum is there; meanwhile() may do something else.
+template <class Exchange, class Meanwhile>
+void finish_exchange(mpi::communicator& world, std::string_view operation, Exchange& exchange,
+                     Meanwhile&& meanwhile) {
   world.wait(
-      operation, [&] { return exchange.advance(); },
+      operation,
+      [&] {
+        meanwhile();
+        return exchange.advance();
+      },
       [&] {
         std::vector<int> ranks;
         exchange.add_missing(ranks);

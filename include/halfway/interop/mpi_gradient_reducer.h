@@ -115,7 +115,7 @@ class gradient_reducer {
 
   /// Waits for all sums and writes them to the gradients. Then the next step may begin. Errors: a
   /// gradient is not ready, which is named (nothing is lost: make it ready and call again);
-  /// communication_error.
+  /// communication_error (some gradients may be sums then, and others not).
   void finish() {
     constexpr std::string_view where = "halfway::mpi::gradient_reducer::finish";
     const auto missing = std::ranges::find(is_ready_, false);
@@ -123,20 +123,22 @@ class gradient_reducer {
       fail(detail::concat(where, ": gradient ", missing - is_ready_.begin(), " is not ready"));
     }
     world_->check_usable(where);
-    world_->wait(
-        where,
-        [&] {
-          progress();
-          return arrived_ == buckets_.size();
-        },
-        [&] {
-          std::vector<int> ranks;
-          for (std::size_t b = arrived_; b < started_; ++b) {
-            buckets_[b].exchange.add_missing(ranks);
-          }
-          return ranks;
-        });
-    for (bucket& b : buckets_) take(b);
+    for (std::size_t b = 0; b < buckets_.size(); ++b) {
+      world_->wait(
+          where,
+          [&] {
+            progress();
+            return arrived_ > b;
+          },
+          [&] {
+            std::vector<int> ranks;
+            for (std::size_t late = arrived_; late < started_; ++late) {
+              buckets_[late].exchange.add_missing(ranks);
+            }
+            return ranks;
+          });
+      take(buckets_[b]);
+    }
     begin_step();
   }
 

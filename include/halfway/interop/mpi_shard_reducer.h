@@ -32,7 +32,7 @@ namespace halfway::mpi {
 struct shard_reducer_options {
   std::size_t shards = 1;  ///< of the batch, whatever the number of ranks
   float factor = 1.0f;     ///< what sums are multiplied by; 1 / shards gives means
-  std::size_t piece_bytes = std::size_t{64} << 20;  ///< of one shard's gradient in FP32, at once
+  std::size_t piece_bytes = std::size_t{4} << 20;  ///< of one shard's gradient in FP32, at once
 };
 
 /// For each element, factor * (the sum over all shards), added in FP32 in the tree of
@@ -119,7 +119,7 @@ requires(sizeof(Gather) != 1) class shard_reducer {
         nodes.push_back(std::span<const float>(sums_[node.slot]).subspan(i, n));
       }
       exchange.template start<float>(nodes, n);
-      detail::finish_exchange(*world_, where, exchange);
+      detail::finish_exchange(*world_, where, exchange, [] {});
       exchange.take(to.subspan(i, n));
     }
     tree_ = detail::shard_tree(options_.shards);
