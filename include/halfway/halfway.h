@@ -90,6 +90,7 @@
 #include "halfway/quantization/affine_params.h"            // IWYU pragma: export
 #include "halfway/quantization/blocks.h"                   // IWYU pragma: export
 #include "halfway/quantization/calibration.h"              // IWYU pragma: export
+#include "halfway/quantization/fake_quantize.h"            // IWYU pragma: export
 #include "halfway/quantization/fixed_point.h"              // IWYU pragma: export
 #include "halfway/quantization/groups.h"                   // IWYU pragma: export
 #include "halfway/quantization/histogram_observer.h"       // IWYU pragma: export

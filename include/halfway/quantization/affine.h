@@ -60,20 +60,32 @@ struct affine_config {
   using To = ToType;
 };
 
-// The parameters of one row, or of all where there is no row.
-template <class Code>
-void check_params(std::string_view where, const affine_params& params,
-                  std::optional<std::size_t> row = std::nullopt) {
-  const auto name = [&] { return row ? concat("params[", *row, "]") : std::string("params"); };
+// `name()` names the parameters.
+template <class Name>
+void check_params(std::string_view where, const Name& name, const affine_params& params,
+                  const code_limits& codes) {
   if (!(std::isnormal(params.scale) && params.scale > 0.0f)) [[unlikely]] {
     fail(concat(where, ": ", name(), ".scale (", params.scale,
                 ") must be positive, finite and not subnormal"));
   }
-  const code_limits codes = limits_of_codes(where, dtype_of<Code>);
   if (params.zero_point < codes.lowest || params.zero_point > codes.largest) [[unlikely]] {
     fail(concat(where, ": ", name(), ".zero_point (", params.zero_point, ") must be from ",
                 codes.lowest, " to ", codes.largest));
   }
+}
+
+// The parameters of one row, or of all where there is no row.
+inline void check_params(std::string_view where, const affine_params& params,
+                         const code_limits& codes, std::optional<std::size_t> row = std::nullopt) {
+  check_params(
+      where, [&] { return row ? concat("params[", *row, "]") : std::string("params"); }, params,
+      codes);
+}
+
+template <class Code>
+void check_params(std::string_view where, const affine_params& params,
+                  std::optional<std::size_t> row = std::nullopt) {
+  check_params(where, params, limits_of_codes(where, dtype_of<Code>), row);
 }
 
 // Quantizes where To is a code, dequantizes where From is.

@@ -94,18 +94,10 @@ void check_block_params(std::string_view where, matrix_view<const affine_params>
   check_equal(where, "params.cols", params.cols(), "the number of blocks side by side",
               grid.block_cols());
   grid.for_each([&](std::size_t i, std::size_t j) {
-    const affine_params& p = params(i, j);
-    const auto name = [&] { return concat("params(", i, ", ", j, ")"); };
-    if (!(std::isnormal(p.scale) && p.scale > 0.0f)) [[unlikely]] {
-      fail(concat(where, ": ", name(), ".scale (", p.scale,
-                  ") must be positive, finite and not subnormal"));
-    }
     code_limits codes{0, 0};
     if constexpr (!float8_code<Code>) codes = limits_of_codes(where, dtype_of<Code>);
-    if (p.zero_point < codes.lowest || p.zero_point > codes.largest) [[unlikely]] {
-      fail(concat(where, ": ", name(), ".zero_point (", p.zero_point, ") must be from ",
-                  codes.lowest, " to ", codes.largest));
-    }
+    check_params(
+        where, [&] { return concat("params(", i, ", ", j, ")"); }, params(i, j), codes);
   });
 }
 
