@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "halfway/core/error.h"
 #include "halfway/core/matrix.h"
 #include "halfway/nn/module.h"
 #include "halfway/nn/weight.h"
@@ -76,7 +77,10 @@ class residual : public sequential<T> {
  private:
   static matrix_view<const T> sum_of(matrix_view<const T> a, matrix_view<const T> b, matrix<T>& sum,
                                      const pass& p) {
-    detail::check_gradient("residual", b, a.rows(), a.cols());
+    if (b.rows() != a.rows() || b.cols() != a.cols()) [[unlikely]] {
+      fail(halfway::detail::concat("halfway::nn: residual: its layers make ", b.rows(), " x ",
+                                   b.cols(), " of ", a.rows(), " x ", a.cols()));
+    }
     detail::shaped(sum, a.rows(), a.cols());
     std::ranges::copy(detail::elements("residual", "x", a), sum.data());
     accumulate(detail::elements("residual", "y", b), sum.elements(), p.on);

@@ -50,19 +50,43 @@ window_args check_im2col(std::string_view where, std::string_view image_name, st
   return a;
 }
 
+// The taps [first, last) of a row of the window at `out` lie within the image. For a dilation of 1.
+struct inner_taps {
+  inner_taps(const window_axis& axis, std::size_t out) {
+    const auto from_start = [&](std::size_t place) {  // both with the padding before the image
+      const std::size_t start = out * axis.stride;
+      return place < start ? 0 : std::min(axis.kernel, place - start);
+    };
+    first = from_start(axis.padding);
+    last = from_start(axis.padding + axis.size);
+  }
+  std::size_t first, last;
+};
+
 // The windows of row oh of an image, one after the other.
 template <class T>
 void copy_windows(const window_args& a, const T* image, std::size_t oh, T* to) {
+  const auto zeros = [&](std::size_t taps) { to = std::fill_n(to, taps * a.channels, T(0.0f)); };
+  const auto copy = [&](std::size_t h, std::size_t w, std::size_t taps) {
+    to = std::copy_n(image + (h * a.cols.size + w) * a.channels, taps * a.channels, to);
+  };
   for (std::size_t ow = 0; ow < a.cols.out_size; ++ow) {
+    const inner_taps inner(a.cols, ow);
     for (std::size_t i = 0; i < a.rows.kernel; ++i) {
       const std::size_t h = a.rows.place(oh, i);
-      for (std::size_t j = 0; j < a.cols.kernel; ++j, to += a.channels) {
-        const std::size_t w = a.cols.place(ow, j);
-        if (h < a.rows.size && w < a.cols.size) {
-          std::copy_n(image + (h * a.cols.size + w) * a.channels, a.channels, to);
-        } else {
-          std::fill_n(to, a.channels, T(0.0f));
+      if (h >= a.rows.size) {
+        zeros(a.cols.kernel);
+      } else if (a.cols.dilation != 1) {
+        for (std::size_t j = 0; j < a.cols.kernel; ++j) {
+          const std::size_t w = a.cols.place(ow, j);
+          w < a.cols.size ? copy(h, w, 1) : zeros(1);
         }
+      } else if (inner.first == inner.last) {
+        zeros(a.cols.kernel);
+      } else {  // the taps of a row lie side by side
+        zeros(inner.first);
+        copy(h, a.cols.place(ow, inner.first), inner.last - inner.first);
+        zeros(a.cols.kernel - inner.last);
       }
     }
   }
