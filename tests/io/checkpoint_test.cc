@@ -10,11 +10,14 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <concepts>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
 #include <span>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "halfway/types/philox.h"
@@ -156,6 +159,17 @@ TEST(Checkpoint, AKilledRunGoesOnToTheSameBits) {
   }));
 }
 
+// A state of the user's.
+struct own_state {
+  std::vector<std::int64_t> values;
+};
+template <class State, class Tensor, class Number>
+requires std::same_as<std::remove_const_t<State>, own_state> std::string_view visit_optimizer_state(
+    State& state, const Tensor& tensor, const Number&) {
+  tensor("values", state.values);
+  return "own";
+}
+
 TEST(Checkpoint, EveryPartComesBack) {
   const temporary_folder folder;
   const std::string path = folder.file("c");
@@ -171,6 +185,14 @@ TEST(Checkpoint, EveryPartComesBack) {
   out.quantized("q", codes, {2, 2}, params);
   out.optimizer("w", momentum);
   out.optimizer("fresh", fresh);
+  const halfway::lion_state lion{{0.25f}, 4};
+  out.optimizer("lion", lion);
+  halfway::adam_8bit_state small{.seed = 77};  // as one real step leaves it
+  std::vector<float> stepped(300, 0.5f);
+  halfway::adam().step(small, stepped, std::vector<float>(300, -0.3f));
+  out.optimizer("small", small);
+  const own_state own{{3, 1, 2}};
+  out.optimizer("own", own);
   out.random("dropout", {.seed = ~0ull, .next = 1ull << 40});
   out.note("author", "me");
   out.write(path);
@@ -191,6 +213,17 @@ TEST(Checkpoint, EveryPartComesBack) {
   halfway::adam_state fresh_back{{1.0f}, {1.0f}, 1};
   in.optimizer("fresh", fresh_back);
   EXPECT_EQ(fresh_back, fresh);
+  halfway::lion_state lion_back;
+  in.optimizer("lion", lion_back);
+  EXPECT_EQ(lion_back, lion);
+  halfway::adam_8bit_state small_back;
+  in.optimizer("small", small_back);
+  EXPECT_EQ(small_back, small);
+  own_state own_back;
+  in.optimizer("own", own_back);
+  EXPECT_EQ(own_back.values, own.values);
+  expect_error([&] { in.optimizer("lion", momentum_back); }, {"\"lion\" is \"lion\", not sgd"});
+  EXPECT_EQ(momentum_back, momentum);
   EXPECT_EQ(in.random("dropout"), (halfway::random_stream{~0ull, 1ull << 40}));
   EXPECT_EQ(in.note("author"), "me");
   EXPECT_EQ(in.version(), HALFWAY_VERSION);  // the project's

@@ -40,6 +40,7 @@
 #include "halfway/io/safetensors_writer.h"
 #include "halfway/precision/text.h"
 #include "halfway/quantization/affine_params.h"
+#include "halfway/training/block_moments.h"
 #include "halfway/training/loss_scaler.h"
 #include "halfway/training/optimizer.h"
 #include "halfway/types/dtype.h"
@@ -75,23 +76,34 @@ struct training_progress {
   bool operator==(const training_progress&) const = default;
 };
 
+/// What an optimizer remembers of a tensor.
+template <class State>
+concept library_optimizer_state =
+    std::same_as<State, sgd_state> || std::same_as<State, lion_state> ||
+    std::same_as<State, adam_state> || std::same_as<State, adam_8bit_state>;
+
 /// What an optimizer's state consists of, for checkpoints: calls tensor(name, vector) and
 /// number(name, std::uint64_t) for its parts and returns what it is called. For a state of your own,
-/// define one beside it.
+/// define one beside it, for the type and for const of it.
 template <class State, class Tensor, class Number>
-requires std::same_as<std::remove_const_t<State>, sgd_state> std::string_view visit_optimizer_state(
+requires library_optimizer_state<std::remove_const_t<State>> std::string_view visit_optimizer_state(
     State& state, const Tensor& tensor, const Number& number) {
-  tensor("momentum", state.momentum);
+  using S = std::remove_const_t<State>;
   number("step", state.step);
-  return "sgd";
-}
-template <class State, class Tensor, class Number>
-requires std::same_as<std::remove_const_t<State>, adam_state> std::string_view
-visit_optimizer_state(State& state, const Tensor& tensor, const Number& number) {
-  tensor("first", state.first);
-  tensor("second", state.second);
-  number("step", state.step);
-  return "adam";
+  if constexpr (std::same_as<S, sgd_state> || std::same_as<S, lion_state>) {
+    tensor("momentum", state.momentum);
+    return std::same_as<S, sgd_state> ? "sgd" : "lion";
+  } else {
+    tensor("first", state.first);
+    tensor("second", state.second);
+    if constexpr (std::same_as<S, adam_8bit_state>) {
+      tensor("first_scales", state.first_scales);
+      tensor("second_scales", state.second_scales);
+      number("seed", state.seed);
+      return "adam_8bit";
+    }
+    return "adam";
+  }
 }
 
 namespace detail {
@@ -106,6 +118,7 @@ struct named_number {
 // "seed=7,next=1024" into numbers. Errors: others than these, or a value that is not a number.
 inline void parse_numbers(std::string_view where, std::string_view text,
                           std::span<const named_number> numbers) {
+  if (numbers.empty() && text.empty()) return;
   const std::vector<assignment> assignments = parse_assignments(where, text);
   if (assignments.size() != numbers.size()) {
     fail(concat(where, ": ", quoted(text), " has ", assignments.size(), " values instead of ",
@@ -156,7 +169,8 @@ class checkpoint_writer {
                       detail::concat("scale=", params.scale, ",zero_point=", params.zero_point));
   }
 
-  /// What the optimizer remembers of a tensor: sgd_state, adam_state, or see visit_optimizer_state.
+  /// What the optimizer remembers of a tensor: sgd_state, adam_state, adam_8bit_state, lion_state, or
+  /// see visit_optimizer_state.
   template <class State>
   void optimizer(const std::string& tensor, const State& state) {
     std::string numbers;
