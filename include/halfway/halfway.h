@@ -92,6 +92,7 @@
 #include "halfway/quantization/calibration.h"              // IWYU pragma: export
 #include "halfway/quantization/fake_quantize.h"            // IWYU pragma: export
 #include "halfway/quantization/fixed_point.h"              // IWYU pragma: export
+#include "halfway/quantization/gptq.h"                     // IWYU pragma: export
 #include "halfway/quantization/groups.h"                   // IWYU pragma: export
 #include "halfway/quantization/histogram_observer.h"       // IWYU pragma: export
 #include "halfway/quantization/microscaling.h"             // IWYU pragma: export
@@ -101,6 +102,7 @@
 #include "halfway/quantization/onnx.h"                     // IWYU pragma: export
 #include "halfway/quantization/quantized_linear.h"         // IWYU pragma: export
 #include "halfway/quantization/row_observers.h"            // IWYU pragma: export
+#include "halfway/quantization/smooth.h"                   // IWYU pragma: export
 #include "halfway/training/adam.h"                         // IWYU pragma: export
 #include "halfway/training/block_moments.h"                // IWYU pragma: export
 #include "halfway/training/fp8_scaling.h"                  // IWYU pragma: export

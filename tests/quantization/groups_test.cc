@@ -84,7 +84,7 @@ TEST(QuantizeGroups, TakesAnyFormatAndStrides) {
 TEST(QuantizeGroupsErrors, NameTheArgument) {
   matrix<float> w(16, 2);
   EXPECT_EQ(message_of([&] { quantize_groups<int4>(w, 12); }),
-            "halfway::quantized_matrix: group (12) must be a multiple of 8, or 0");
+            "halfway::group_codes: group (12) must be a multiple of 8, or 0");
   w(9, 1) = std::numeric_limits<float>::infinity();
   EXPECT_EQ(message_of([&] { quantize_groups<int4>(w, 8); }),
             "halfway::quantize_groups: w(9, 1) (inf) must be finite");

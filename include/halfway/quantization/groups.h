@@ -11,6 +11,7 @@
 #include <concepts>
 #include <cstddef>
 #include <limits>
+#include <string_view>
 #include <type_traits>
 
 #include "halfway/core/error.h"
@@ -21,6 +22,42 @@
 
 namespace halfway {
 
+namespace detail {
+
+inline void check_group(std::string_view where, std::size_t group) {
+  if (group % 8 != 0) [[unlikely]] {
+    fail(concat(where, ": group (", group, ") must be a multiple of 8, or 0"));
+  }
+}
+
+}  // namespace detail
+
+/// Codes and scales before they are packed: element (i, j) stands for codes(i, j) * scales(i / group,
+/// j). A last group of fewer rows has a scale of its own, too.
+template <weight_code T>
+struct group_codes {
+  group_codes() = default;
+  /// Of zeros. Error: `group` is not a multiple of 8.
+  group_codes(std::size_t rows, std::size_t cols, std::size_t rows_of_group)
+      : group(rows_of_group) {
+    detail::check_group("halfway::group_codes", group);
+    codes = matrix<T>(rows, cols);
+    scales = matrix<float>((rows + rows_in_group() - 1) / rows_in_group(), cols);
+  }
+
+  /// For gemm.
+  quantized_matrix<T> packed() const { return quantized_matrix<T>(codes, scales, group); }
+
+  /// Rows that share a scale.
+  std::size_t rows_in_group() const {
+    return group != 0 ? group : std::max<std::size_t>(codes.rows(), 1);
+  }
+
+  matrix<T> codes;
+  matrix<float> scales;
+  std::size_t group = 0;  ///< 0: one scale a column
+};
+
 /// w(i, j) as codes(i, j) * scales(i / group, j), with scales = (largest |w| of the group) / 127 for
 /// int8 and / 7 for int4, and codes = round(w / scale), ties to even (symmetric: no zero point; the
 /// lowest code is not used). |w - code * scale| <= scale / 2, but for FP32's rounding of the quotient.
@@ -29,13 +66,14 @@ namespace halfway {
 /// w: k x n of any float format and strides; `group` a multiple of 8, or 0 for one scale a column.
 /// Errors: another group; a weight that is infinite or NaN.
 template <weight_code T, matrix_like W>
-requires float_storage<std::remove_const_t<element_of<const W>>> quantized_matrix<T>
-quantize_groups(const W& w, std::size_t group) {
+requires float_storage<std::remove_const_t<element_of<const W>>> group_codes<T> choose_group_codes(
+    const W& w, std::size_t group) {
   constexpr float largest_code = std::same_as<T, int4> ? 7.0f : 127.0f;
   const matrix_view<const std::remove_const_t<element_of<const W>>> v = as_view(w);
-  const std::size_t step = group != 0 ? group : std::max<std::size_t>(v.rows(), 1);
-  matrix<T> codes(v.rows(), v.cols());
-  matrix<float> scales((v.rows() + step - 1) / step, v.cols());
+  group_codes<T> q(v.rows(), v.cols(), group);
+  const std::size_t step = q.rows_in_group();
+  matrix<T>& codes = q.codes;
+  matrix<float>& scales = q.scales;
   for (std::size_t g = 0; g < scales.rows(); ++g) {
     const std::size_t end = std::min(v.rows(), (g + 1) * step);
     for (std::size_t i = g * step; i < end; ++i) {
@@ -60,7 +98,14 @@ quantize_groups(const W& w, std::size_t group) {
       }
     }
   }
-  return quantized_matrix<T>(codes, scales, group);
+  return q;
+}
+
+/// The same, packed for gemm.
+template <weight_code T, matrix_like W>
+requires float_storage<std::remove_const_t<element_of<const W>>> quantized_matrix<T>
+quantize_groups(const W& w, std::size_t group) {
+  return choose_group_codes<T>(w, group).packed();
 }
 
 }  // namespace halfway
