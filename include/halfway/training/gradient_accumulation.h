@@ -44,7 +44,7 @@ std::size_t accumulate_gradient(const X& x, Sum&& sum, float factor = 1) {
     fail(detail::concat(where, ": factor (", factor, ") must be finite"));
   }
   return HALFWAY_DISPATCH(AddScaledKernel<detail::vector_element<X>>)(from.data(), to.data(),
-                                                                       from.size(), factor);
+                                                                      from.size(), factor);
 }
 
 }  // namespace halfway

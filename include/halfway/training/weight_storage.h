@@ -37,6 +37,10 @@
 
 namespace halfway {
 
+/// bfloat16, half, float8_*...
+template <class T>
+concept narrow_float = float_storage<T> && !std::same_as<T, float>;
+
 /// FP32 weights, and a copy for the model that leaves in the same pass: each rounded once, to
 /// nearest even (past the model's range: infinity, or NaN where it has none). An empty model is
 /// none.
@@ -49,16 +53,21 @@ template <class Master, class Model>
 master_weights(Master&&, Model&&) -> master_weights<std::ranges::range_value_t<Model>>;
 
 /// Weights of a narrow type alone. Each new value is rounded to one of its two neighbours at random,
-/// so that its expected value is exact (types/rounding.h). Element i at step t rounds by
-/// random_word(stochastic_seed(seed, t), first + i): the same bits on every target, for any number of
-/// threads, and for a tensor that is cut into shards, each with the number of its first element.
-/// Tensors need different seeds, or `first` apart.
+/// so that the expected value is right. Number j = first + i at step t takes 16 random bits r, the
+/// lower half of random_word(stochastic_seed(seed, t), j / 2), or the upper one if j is odd, and
+/// rounds by r * 2^16 as round_with_random_word does (types/rounding.h). So a value that lies a
+/// fraction f of the way to its upper neighbour in magnitude goes there with a probability of f:
+/// exactly in bfloat16 and in normal halves, otherwise of f cut to a multiple of 2^-16. NaN becomes
+/// the quiet one.
+///
+/// The same bits on every target, for any number of threads, and for a tensor that is cut into shards,
+/// each with the number of its first element. Tensors need different seeds, or `first` apart.
 ///
 /// After t steps of given gradients the standard deviation is at most sqrt(t) / 2 ulp about what exact
 /// steps would give. Source: Gupta, Agrawal, Gopalakrishnan and Narayanan, "Deep learning with
 /// limited numerical precision", 2015; for bfloat16 weights Zamirai et al., "Revisiting BFloat16
 /// training", 2020.
-template <float_storage T>
+template <narrow_float T>
 struct stochastic_weights {
   std::span<T> weights;
   std::uint64_t seed = 0;
@@ -75,7 +84,7 @@ stochastic_weights(Weights&&, Numbers...)
 ///
 /// Kahan's summation as in algorithm 1 of Zamirai et al., "Revisiting BFloat16 training", 2020 (whose
 /// c has the other sign); their step too is rounded to bfloat16, this one is FP32.
-template <float_storage T>
+template <narrow_float T>
 struct kahan_weights {
   std::span<T> weights;
   std::span<T> rest;
