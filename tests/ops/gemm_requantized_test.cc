@@ -155,6 +155,15 @@ TEST(GemmRequantized, DoesNotOverflowAtTheLimitAndRefusesWhatIsBeyond) {
   for_each_target([&] {
     EXPECT_EQ(largest_sum(k, -room, 0), static_cast<float>(-most));
     EXPECT_EQ(largest_sum(k, room, 255), static_cast<float>(most));
+    matrix<std::int8_t> a(1, 131071), b(131071, 1);
+    matrix<float> c(1, 1);
+    for (auto& x : a.elements()) x = -128;
+    for (auto& x : b.elements()) x = -128;
+    halfway::gemm_requantized(a, b, c);
+    EXPECT_EQ(c(0, 0), 131071 * 16384.0f);
+    EXPECT_EQ(message_of([&] { halfway::gemm_requantized(a, b, c, {.a_zero_point = 1}); }),
+              "halfway::gemm_requantized: a.cols (131071) must not be above 130055, or sums may "
+              "overflow int32");
   });
   EXPECT_EQ(message_of([&] { largest_sum(k + 1, 0, 0); }),
             "halfway::gemm_requantized: a.cols (65794) must not be above 65793, or sums may "
