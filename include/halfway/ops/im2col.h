@@ -16,11 +16,11 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "halfway/core/error.h"
 #include "halfway/core/executor.h"
 #include "halfway/core/matrix.h"
-#include "halfway/core/scratch.h"
 #include "halfway/ops/row_arguments.h"
 #include "halfway/ops/window_arguments.h"
 #include "halfway/simd/dispatch.h"
@@ -92,6 +92,29 @@ void copy_windows(const window_args& a, const T* image, std::size_t oh, T* to) {
   }
 }
 
+// Where each place of an axis was copied to: `out_step` from one window to the next, `tap_step` from
+// one tap to the next.
+class axis_terms {
+ public:
+  axis_terms(const window_axis& axis, std::size_t out_step, std::size_t tap_step)
+      : first_(axis.size + 1) {
+    for (std::size_t place = 0; place < axis.size; ++place) {
+      for (std::size_t k = 0; k < axis.kernel && k * axis.dilation <= place + axis.padding; ++k) {
+        const std::size_t from_first = place + axis.padding - k * axis.dilation;
+        const std::size_t out = from_first / axis.stride;
+        if (from_first % axis.stride == 0 && out < axis.out_size) {
+          offsets_.push_back(out * out_step + k * tap_step);
+        }
+      }
+      first_[place + 1] = offsets_.size();
+    }
+  }
+  window_terms view() const { return {first_.size() - 1, first_.data(), offsets_.data()}; }
+
+ private:
+  std::vector<std::size_t> first_, offsets_;
+};
+
 }  // namespace detail
 
 /// Row (n * out_height + oh) * out_width + ow of cols = the window of image n at (oh, ow): for each
@@ -148,16 +171,16 @@ void col2im(const Cols& cols, const image_shape& shape, const window_2d& window,
   using Config = detail::pair_config<T, TDX>;
   const auto kernel = HALFWAY_DISPATCH(Col2imKernel<Config>);
   const std::size_t cols_of_image = a.rows.out_size * a.cols.out_size * from.cols();
+  const detail::axis_terms rows(a.rows, a.cols.out_size * from.cols(), a.cols.kernel * a.channels),
+      columns(a.cols, from.cols(), a.channels);
   detail::for_each_part(
       on, shape.images * shape.height,
       cols_of_image / shape.height * sizeof(T) + shape.width * shape.channels * sizeof(TDX),
       [&](std::size_t begin, std::size_t count) {
-        auto* offsets =
-            static_cast<std::size_t*>(detail::thread_scratch(a.taps() * sizeof(std::size_t)));
         for (std::size_t r = begin; r < begin + count; ++r) {
           const std::size_t n = r / shape.height, h = r % shape.height;
-          kernel(a, from.data() + n * cols_of_image, image.data() + n * a.image_size(), h, h + 1,
-                 offsets);
+          kernel(rows.view(), columns.view(), a.channels, from.data() + n * cols_of_image,
+                 image.data() + n * a.image_size(), h, h + 1);
         }
       });
 }

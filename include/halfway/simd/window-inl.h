@@ -4,7 +4,7 @@
 // row: the same bits on every target.
 //
 //   MaxPoolKernel<Config>(args, x, y, offsets);    // one image; offsets: args.taps() of scratch
-//   Col2imKernel<Config>(args, cols, image, first_row, last_row, offsets);
+//   Col2imKernel<Config>(rows, columns, channels, cols, image, first_row, last_row);
 
 #if defined(HALFWAY_SIMD_WINDOW_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_WINDOW_INL_H_
@@ -149,37 +149,22 @@ void AveragePoolBackwardKernel(const detail::window_args& a, const DY* dy, float
   }
 }
 
-// For each window that has a tap k at `place`: calls f(out, k).
-template <class F>
-HWY_INLINE void ForEachWindowAt(const detail::window_axis& axis, size_t place, const F& f) {
-  for (size_t k = 0; k < axis.kernel; ++k) {
-    const size_t from_first = place + axis.padding - k * axis.dilation;  // wraps around below 0
-    if (from_first > place + axis.padding || from_first % axis.stride != 0) continue;
-    const size_t out = from_first / axis.stride;
-    if (out < axis.out_size) f(out, k);
-  }
-}
-
 // Rows [first_row, last_row) of an image: each element the sum of what the windows' rows of `cols`,
 // out_size x (taps * channels), have for it, tap by tap.
 template <class Config>
-void Col2imKernel(const detail::window_args& a, const typename Config::X* cols,
-                  typename Config::Y* image, size_t first_row, size_t last_row, size_t* offsets) {
-  const size_t row_size = a.taps() * a.channels;
+void Col2imKernel(const detail::window_terms& rows, const detail::window_terms& columns,
+                  size_t channels, const typename Config::X* cols, typename Config::Y* image,
+                  size_t first_row, size_t last_row) {
   for (size_t h = first_row; h < last_row; ++h) {
-    for (size_t w = 0; w < a.cols.size; ++w) {
-      size_t terms = 0;
-      ForEachWindowAt(a.rows, h, [&](size_t oh, size_t i) HWY_ATTR {
-        ForEachWindowAt(a.cols, w, [&](size_t ow, size_t j) HWY_ATTR {
-          offsets[terms++] =
-              (oh * a.cols.out_size + ow) * row_size + (i * a.cols.kernel + j) * a.channels;
-        });
-      });
-      typename Config::Y* to = image + (h * a.cols.size + w) * a.channels;
-      ForEachChannels(a.channels, [&](auto df, size_t c, size_t count) HWY_ATTR {
+    for (size_t w = 0; w < columns.size; ++w) {
+      typename Config::Y* to = image + (h * columns.size + w) * channels;
+      ForEachChannels(channels, [&](auto df, size_t c, size_t count) HWY_ATTR {
         auto sum = hn::Zero(df);
-        for (size_t t = 0; t < terms; ++t) {
-          sum = hn::Add(sum, LoadNF32(df, cols + offsets[t] + c, count));
+        for (size_t i = rows.first[h]; i < rows.first[h + 1]; ++i) {
+          const typename Config::X* from = cols + rows.offsets[i] + c;
+          for (size_t j = columns.first[w]; j < columns.first[w + 1]; ++j) {
+            sum = hn::Add(sum, LoadNF32(df, from + columns.offsets[j], count));
+          }
         }
         StoreNF32(sum, df, to + c, count);
       });

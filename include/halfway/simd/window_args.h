@@ -57,6 +57,14 @@ struct window_args {
   constexpr std::size_t out_size() const { return rows.out_size * cols.out_size * channels; }
 };
 
+// For each place of an axis of the image, where in the windows' rows it was copied to: offsets
+// [first[place], first[place + 1]), tap by tap.
+struct window_terms {
+  std::size_t size;          // of the axis
+  const std::size_t* first;  // size + 1
+  const std::size_t* offsets;
+};
+
 template <class TX, class TDY>
 struct pool_backward_config {
   using X = TX;
