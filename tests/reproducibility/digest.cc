@@ -6,10 +6,8 @@
 //                              1 names the cases that differ
 //
 // The data are made of integers and powers of two, so that they too are the same everywhere.
-#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -20,6 +18,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "digest.h"
 #include "halfway/halfway.h"
 
 namespace {
@@ -27,78 +26,6 @@ namespace {
 using halfway::bfloat16;
 using halfway::half;
 using halfway::matrix;
-
-class random_stream {  // Vigna's xorshift64*
- public:
-  explicit random_stream(std::uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 1) {}
-  std::uint32_t bits() {
-    state_ ^= state_ >> 12;
-    state_ ^= state_ << 25;
-    state_ ^= state_ >> 27;
-    return static_cast<std::uint32_t>((state_ * 0x2545F4914F6CDD1Du) >> 32);
-  }
-  // A value in [-8, 8), now and then of another magnitude.
-  float value() {
-    const auto integer = static_cast<std::int32_t>(bits()) >> 4;
-    const std::uint32_t kind = bits() % 32;
-    const float scale = kind == 0 ? 0x1p-45f : kind == 1 ? 0x1p-20f : 0x1p-24f;
-    return static_cast<float>(integer) * scale;
-  }
-
- private:
-  std::uint64_t state_;
-};
-
-// FNV-1a over the bits of the values; all NaN count as one.
-class digest {
- public:
-  template <class T>
-  void add(const T& value) {
-    if constexpr (std::is_integral_v<T>) {
-      mix(static_cast<std::uint32_t>(value));
-      if constexpr (sizeof(T) > 4) mix(static_cast<std::uint32_t>(value >> 32));
-    } else {
-      const float v = static_cast<float>(value);
-      mix(v != v ? 0x7FC00000u : std::bit_cast<std::uint32_t>(v));
-    }
-  }
-  template <class Range>
-  void add_all(const Range& range) {
-    for (const auto& x : range) add(x);
-  }
-  std::string text() const {
-    char buffer[17];
-    std::snprintf(buffer, sizeof buffer, "%016llx", static_cast<unsigned long long>(hash_));
-    return buffer;
-  }
-
- private:
-  void mix(std::uint32_t bits) {
-    for (int i = 0; i < 4; ++i, bits >>= 8) hash_ = (hash_ ^ (bits & 255)) * 0x100000001B3u;
-  }
-  std::uint64_t hash_ = 0xCBF29CE484222325u;
-};
-
-template <class T>
-std::string_view type_name() {
-  return halfway::name(halfway::dtype_of<T>);
-}
-
-using digests = std::map<std::string, std::string>;
-
-template <class T>
-matrix<T> random_matrix(std::size_t rows, std::size_t cols, std::uint64_t seed) {
-  random_stream random(seed);
-  matrix<T> m(rows, cols);
-  for (auto& x : m.elements()) {
-    if constexpr (std::is_integral_v<T>) {
-      x = static_cast<T>(random.bits());
-    } else {
-      x = T(random.value());
-    }
-  }
-  return m;
-}
 
 // Lengths around vectors, virtual vectors and blocks of them.
 constexpr std::size_t lengths[] = {1, 7, 33, 64, 100, 1000, 5000};
@@ -206,8 +133,52 @@ void add_float_operations(digests& all, halfway::executor_ref on) {
       "tanh", [](in x, out y) { halfway::tanh(x, y); },
       [](in x, in dy, out dx) { halfway::tanh_backward(x, dy, dx); });
   activation(
+      "softplus_backward", [](in x, out y) { halfway::softplus(x, y); },
+      [](in x, in dy, out dx) { halfway::softplus_backward(x, dy, dx); });
+  activation(
       "sigmoid", [](in x, out y) { halfway::sigmoid(x, y); },
       [](in x, in dy, out dx) { halfway::sigmoid_backward(x, dy, dx); });
+}
+
+// Gradients, dropout, and rows and windows of which elements are chosen.
+void add_gradients(digests& all, halfway::executor_ref on) {
+  const auto add = [&](const char* op, const auto& run) { add_rows_case<half>(all, op, run); };
+  add("softmax_backward", [&](const auto& x, auto& y, digest& d) {
+    const auto dy = random_matrix<float>(3, x.cols(), 6);
+    halfway::softmax_backward(x, dy, y, 0.125f, on);
+    d.add_all(y.elements());
+    halfway::log_softmax_backward(x, dy, y, on);
+    d.add_all(y.elements());
+  });
+  add("dropout", [&](const auto& x, auto& y, digest& d) {
+    halfway::dropout(x.elements(), y.elements(), {.probability = 0.3f, .seed = 7, .first = 5}, on);
+    d.add_all(y.elements());
+  });
+  add("embedding_backward", [&](const auto& x, auto&, digest& d) {
+    matrix<float> table(4, x.cols());
+    halfway::embedding_backward(std::vector<std::int32_t>{2, 0, 2}, x, table.view(),
+                                halfway::no_index, on);
+    d.add_all(table.elements());
+  });
+  add("windows", [&](const auto& x, auto&, digest& d) {
+    const halfway::image_shape shape{1, 3, 1, x.cols()};
+    const halfway::window_2d window{.kernel = {2, 1}, .padding = {1, 0}};
+    const std::size_t n = halfway::window_output(shape, window).size();
+    std::vector<half> y(n), dx(x.size());
+    const auto dy = random_matrix<half>(1, n, 6);
+    halfway::max_pool(x.elements(), shape, window, y, on);
+    d.add_all(y);
+    halfway::max_pool_backward(x.elements(), dy.elements(), shape, window, dx, on);
+    d.add_all(dx);
+    halfway::average_pool(x.elements(), shape, window, y, halfway::pool_count::inside, on);
+    d.add_all(y);
+    halfway::average_pool_backward(dy.elements(), shape, window, dx, halfway::pool_count::inside,
+                                   on);
+    d.add_all(dx);
+    const auto cols = random_matrix<half>(4, 2 * x.cols(), 8);
+    halfway::col2im(cols, shape, window, dx, on);
+    d.add_all(dx);
+  });
 }
 
 // Longer than the parts in which threads share a reduction.
@@ -305,6 +276,7 @@ digests of_everything(halfway::executor_ref on) {
   add_row_operations<float>(all, on);
   add_row_operations<bfloat16>(all, on);
   add_float_operations(all, on);
+  add_gradients(all, on);
   add_long_reductions(all, on);
   add_elementary_functions(all, on);
   add_conversions<half>(all);
