@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // attention/<q>_<kv>/tokens:/size: and attention_causal/... of 8 heads, where 4 * size operations
-// count for each key that a query sees; attention_decode/<q>_<kv>/tokens:/size:/group: of one query
+// count for each key that a query sees, and attention_backward/<type>/..., 10 * size;
+// attention_decode/<q>_<kv>/tokens:/size:/group: of one query
 // for 8 heads of keys, against a read of keys and values; rotary/<type>/tokens:/size:.
 #include "halfway/ops/attention.h"
 
@@ -15,6 +16,7 @@
 #include "case.h"
 #include "halfway/core/heads_view.h"
 #include "halfway/core/matrix.h"
+#include "halfway/ops/attention_backward.h"
 #include "halfway/ops/rotary_embedding.h"
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/float8.h"
@@ -44,7 +46,7 @@ template <class TQ, class TKV>
 struct operands {
   operands(std::size_t q_rows, std::size_t kv_rows, std::size_t size)
       : q(random_matrix<TQ>(q_rows, size, 1)),
-        out(q_rows, size),
+        out(random_matrix<TQ>(q_rows, size, 4)),
         k(random_matrix<TKV>(kv_rows, size, 2)),
         v(random_matrix<TKV>(kv_rows, size, 3)) {}
   matrix<TQ> q, out;
@@ -68,6 +70,29 @@ void add_prefill(bool causal, std::size_t tokens, std::size_t size) {
           halfway::attention(heads_of(o->q, tokens), heads_of(o->k, tokens), heads_of(o->v, tokens),
                              heads_of(o->out, tokens), {.causal = causal});
         }}};
+  };
+  register_case(std::move(c));
+}
+
+// Five products where attention has two, all of them in FP32.
+template <class T>
+void add_backward(bool causal, std::size_t tokens) {
+  constexpr std::size_t size = 64;
+  const double n = static_cast<double>(tokens), width = static_cast<double>(size);
+  const double pairs = causal ? n * (n + 1) / 2 : n * n;
+  bench_case c = products(name(causal ? "attention_backward_causal/" : "attention_backward/",
+                               short_name<T>(), "/tokens:", tokens, "/size:", size),
+                          unit::f32, 10 * heads * pairs * width, 7 * heads * n * width * sizeof(T));
+  c.prepare = [=] {
+    const auto o = std::make_shared<operands<T, T>>(heads * tokens, heads * tokens, size);
+    const auto d = std::make_shared<operands<T, T>>(heads * tokens, heads * tokens, size);
+    return std::vector{contender{"halfway", [=] {
+                                   halfway::attention_backward(
+                                       heads_of(o->q, tokens), heads_of(o->k, tokens),
+                                       heads_of(o->v, tokens), heads_of(o->out, tokens),
+                                       heads_of(d->q, tokens), heads_of(d->k, tokens),
+                                       heads_of(d->v, tokens), {.causal = causal});
+                                 }}};
   };
   register_case(std::move(c));
 }
@@ -134,6 +159,12 @@ void register_attention() {
   add_attention<half, half>();
   add_attention<bfloat16, std::int8_t>();
   add_attention<bfloat16, halfway::float8_e4m3fn>();
+  for (const bool causal : {false, true}) {
+    for (const std::size_t tokens : {512u, 2048u}) {
+      add_backward<float>(causal, tokens);
+      add_backward<bfloat16>(causal, tokens);
+    }
+  }
   for (const bool interleaved : {false, true}) {
     add_rotary<float>(interleaved);
     add_rotary<bfloat16>(interleaved);
