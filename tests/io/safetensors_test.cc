@@ -67,6 +67,8 @@ TEST(Safetensors, ReadsWhatTheSpecificationSays) {
   std::vector<half> same(1);
   file.read_exact("b", same);
   EXPECT_EQ(same[0].bits(), 0x3800);
+  EXPECT_EQ(file.load_exact<float>("a"), a);
+  expect_error([&] { file.load_exact<double>("a"); }, {"stored as F32, not F64"});
   EXPECT_EQ(file.bytes("b").size(), 2u);
   EXPECT_EQ(file.bytes("b")[1], std::byte{0x38});
   EXPECT_EQ(file.load_matrix<double>("a")(0, 1), -2.0);

@@ -277,9 +277,7 @@ class checkpoint_reader {
     const std::string_view kind = visit_optimizer_state(
         loaded,
         [&]<class T>(std::string_view part, std::vector<T>& values) {
-          const std::string stored = detail::concat(tensor, ".optimizer.", part);
-          values.resize(static_cast<std::size_t>(file_.at(stored).elements));
-          file_.read_exact(stored, values);
+          values = file_.load_exact<T>(detail::concat(tensor, ".optimizer.", part));
         },
         [&](std::string_view part, std::uint64_t& value) {
           named.push_back({part, &value});

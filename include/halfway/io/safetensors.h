@@ -150,7 +150,17 @@ class safetensors_file {
     if (!data.empty()) std::memcpy(std::ranges::data(y), data.data(), data.size());
   }
 
-  /// The same with a cast, as halfway::convert: widening is exact, narrowing rounds once to nearest
+  /// The same as a vector. Errors: no such tensor, another type.
+  template <safetensors_element T>
+  std::vector<T> load_exact(std::string_view tensor) const {
+    const tensor_info& t = at(tensor);
+    check_type<T>("load_exact", t);  // before there is memory for it
+    std::vector<T> values(static_cast<std::size_t>(t.elements));
+    read_exact(tensor, values);
+    return values;
+  }
+
+  /// Into elements of another type, as halfway::convert: widening is exact, narrowing rounds once to nearest
   /// even (past the range: infinity, or what the format has in its place). From F64, F32, F16, BF16,
   /// F8_* and I32, I8, U8. Errors also: stored as a type without a cast.
   template <detail::convertible_output Y>
@@ -222,9 +232,12 @@ class safetensors_file {
                float8_e5m2fnuz, float8_e8m0fnu, std::int32_t, std::int8_t, std::uint8_t>();
   }
 
-  // By an aligned buffer, since the file's data need not be.
+  // Where the file's data is not aligned, by a buffer that is.
   template <class From, class To>
   static void cast_from(std::span<const std::byte> data, std::span<To> to) {
+    if (reinterpret_cast<std::uintptr_t>(data.data()) % alignof(From) == 0) {
+      return convert(std::span(reinterpret_cast<const From*>(data.data()), to.size()), to);
+    }
     constexpr std::size_t block = 1024;
     From buffer[block];
     for (std::size_t i = 0; i < to.size(); i += block) {
