@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -110,8 +111,9 @@ class communicator {
   ~communicator() {
     int finalized = 0;
     MPI_Finalized(&finalized);
-    // Freeing it waits for the others, which may be lost.
-    if (finalized == 0 && !broken_ && handle_ != MPI_COMM_NULL) MPI_Comm_free(&handle_);
+    // Freeing it may wait for the others: not when they are lost, nor when this rank alone fails.
+    const bool unwinds = std::uncaught_exceptions() != exceptions_;
+    if (finalized == 0 && !broken_ && !unwinds && handle_ != MPI_COMM_NULL) MPI_Comm_free(&handle_);
   }
 
   int rank() const { return rank_; }
@@ -217,6 +219,7 @@ class communicator {
   int rank_ = 0;
   int size_ = 1;
   int operations_ = 0;
+  int exceptions_ = std::uncaught_exceptions();  // under way when this was made
   bool broken_ = false;
 };
 
