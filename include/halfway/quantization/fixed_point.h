@@ -159,7 +159,7 @@ void requantize_fixed_point(matrix_view<const std::int32_t> sums, const std::int
 ///
 /// Shapes and types as the gemm_requantized of float multipliers, c being bytes; so is the bound that
 /// rules out overflow. The sums come from the SIMD product and are kept (m x n int32); their scaling
-/// is scalar code, about 2 ns an element. Errors besides: a multiplier that is not from 0 up with a
+/// is scalar code, about 4 ns an element. Errors besides: a multiplier that is not from 0 up with a
 /// shift from -31 to 30.
 template <matrix_like A, matrix_like B, matrix_like C>
 requires byte_integer<std::remove_const_t<element_of<A>>> &&

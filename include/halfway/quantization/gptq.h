@@ -161,7 +161,7 @@ inline matrix<double> gptq_factor(std::string_view where, const gptq_hessian& he
 /// the rows r below by -e U(i, r) / U(i, i), which minimizes sum (x w - x w')^2 over them. The scale of
 /// a group is max |w| / 7 (127) of its rows as they are when the first of them is rounded.
 ///
-/// All in double, 2 k^3 / 3 + k^2 n multiplications: about a second for k = n = 1024. Errors: hessian of
+/// All in double, 2 k^3 / 3 + k^2 n multiplications: 1.3 s for k = n = 1024. Errors: hessian of
 /// another size, or of no rows; a weight that is infinite or NaN; a group that is not a multiple of 8;
 /// damping that is negative or NaN, or too small for a Hessian that is not positive definite.
 template <weight_code T, detail::observable_matrix W>

@@ -30,6 +30,9 @@
 #include "halfway/core/matrix.h"
 #include "halfway/core/runs.h"
 #include "halfway/quantization/min_max_observer.h"
+#include "halfway/simd/dispatch.h"
+#include "halfway/simd/quantize_args.h"
+#include "halfway/types/dtype.h"
 
 namespace halfway {
 
@@ -67,7 +70,7 @@ struct histogram_bin {
 ///
 /// Memory: 8 bytes * 2^digits for each power of two between the smallest and the largest magnitude
 /// of each sign; for a normal distribution about 0.4 MB with 10 digits, 50 KB with 7, and never
-/// more than 2 * 255 powers of two. Element by element: about a nanosecond each.
+/// more than 2 * 255 powers of two. Element by element: about 3 ns each.
 class histogram_observer {
  public:
   /// Bins are 2^-digits of their values wide. Error: digits not from 1 to 12.
@@ -236,18 +239,21 @@ class histogram_observer {
 
   template <class T>
   void observe_unchecked(const T* x, std::size_t n) {
+    detail::value_range range{state_.min, state_.max, state_.finite, state_.non_finite};
+    HALFWAY_DISPATCH(RangeKernel<T>)(x, n, range);
+    state_.min = range.min;
+    state_.max = range.max;
+    state_.finite = range.finite;
+    state_.non_finite = range.non_finite;
     const int shift = 23 - state_.digits;
+    histogram_side* const sides[] = {&state_.positive, &state_.negative};
     for (std::size_t i = 0; i < n; ++i) {
       const auto v = static_cast<float>(x[i]);
-      if (!std::isfinite(v)) {
-        ++state_.non_finite;
+      const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(v) & 0x7FFFFFFFu;
+      if (magnitude >= 0x7F800000u) [[unlikely]]
         continue;
-      }
-      ++state_.finite;
-      state_.min = std::min(state_.min, v);
-      state_.max = std::max(state_.max, v);
-      const std::size_t bin = (std::bit_cast<std::uint32_t>(v) & 0x7FFFFFFFu) >> shift;
-      histogram_side& side = v < 0.0f ? state_.negative : state_.positive;
+      const std::size_t bin = magnitude >> shift;
+      histogram_side& side = *sides[v < 0.0f ? 1 : 0];
       if (bin - side.first >= side.counts.size()) [[unlikely]]
         reserve(side, bin, bin + 1);
       ++side.counts[bin - side.first];

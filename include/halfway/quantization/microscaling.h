@@ -21,6 +21,7 @@
 #define HALFWAY_QUANTIZATION_MICROSCALING_H_
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -70,15 +71,14 @@ inline std::size_t blocks_along(std::size_t cols, std::size_t block) {
   return cols / block + (cols % block != 0 ? 1 : 0);
 }
 
-// The largest magnitude, or NaN where one is infinite or NaN.
+// The largest magnitude, or NaN where one is infinite or NaN. As integers, magnitudes have the same
+// order, and what is not finite is above the others.
 inline float block_amax(const float* x, std::size_t n) {
-  float amax = 0.0f;
-  float spoiled = 0.0f;  // x - x is 0, and NaN for what is not finite
+  std::uint32_t most = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    amax = std::max(amax, std::abs(x[i]));
-    spoiled += x[i] - x[i];
+    most = std::max(most, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFFFFFFu);
   }
-  return spoiled == 0.0f ? amax : std::numeric_limits<float>::quiet_NaN();
+  return most < 0x7F800000u ? std::bit_cast<float>(most) : std::numeric_limits<float>::quiet_NaN();
 }
 
 template <mx_element Element>
@@ -138,12 +138,16 @@ mx_matrix<Element> quantize_mx(const X& x) {
       const float8_e8m0fnu scale = detail::mx_scale<Element>(detail::block_amax(values, n));
       q.scales(i, b) = scale;
       // Exact but for what is below 2^-126, which every element format rounds to zero.
-      const double factor =
-          isnan(scale) ? 0.0 : 1.0 / static_cast<double>(static_cast<float>(scale));
+      if (isnan(scale)) {
+        std::fill_n(values, n, 0.0f);
+        continue;
+      }
+      const double factor = 1.0 / static_cast<double>(static_cast<float>(scale));
       for (std::size_t k = 0; k < n; ++k) {
-        values[k] =
-            factor == 0.0 ? 0.0f : static_cast<float>(static_cast<double>(values[k]) * factor);
-        if constexpr (std::same_as<Element, int8>) {
+        values[k] = static_cast<float>(static_cast<double>(values[k]) * factor);
+      }
+      if constexpr (std::same_as<Element, int8>) {
+        for (std::size_t k = 0; k < n; ++k) {
           values[k] = std::clamp(values[k] * 64.0f, -127.0f, 127.0f);
         }
       }

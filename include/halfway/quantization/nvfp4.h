@@ -82,8 +82,12 @@ nvfp4_matrix quantize_nvfp4(const X& x, float tensor_scale) {
       if (scale == 0.0f) scale = std::numeric_limits<float8_e4m3fn>::denorm_min();
       q.scales(i, b) = scale;
       const double step = static_cast<double>(static_cast<float>(scale)) * tensor_scale;
+      if (isnan(scale)) {
+        std::fill_n(values, n, 0.0f);
+        continue;
+      }
       for (std::size_t k = 0; k < n; ++k) {
-        values[k] = isnan(scale) ? 0.0f : static_cast<float>(static_cast<double>(values[k]) / step);
+        values[k] = static_cast<float>(static_cast<double>(values[k]) / step);
       }
     }
     convert_saturating(row, q.codes.view().block(i, 0, 1, v.cols()));
