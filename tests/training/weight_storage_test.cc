@@ -17,6 +17,7 @@
 
 #include "halfway/training/sgd.h"
 #include "halfway/types/bfloat16.h"
+#include "halfway/types/cast.h"
 #include "halfway/types/half.h"
 #include "halfway/types/philox.h"
 #include "halfway/types/rounding.h"
@@ -121,12 +122,15 @@ TEST(KahanWeights, StayInfinite) {
 
 // ------------------------------ stochastic
 
-// The definition: half h of the stream is added below the last place, and the rest cut.
-bfloat16 rounded_by(float v, std::uint64_t seed, std::uint64_t h) {
-  if (std::isnan(v)) return bfloat16(v);
-  const std::uint32_t word = halfway::random_word(seed, h / 2);
-  const std::uint32_t random = h % 2 == 0 ? word & 0xFFFFu : word >> 16;
-  return std::bit_cast<bfloat16>(static_cast<std::uint16_t>((bits(v) + random) >> 16));
+std::uint32_t random_half(std::uint64_t seed, std::uint64_t j) {
+  const std::uint32_t word = halfway::random_word(seed, j / 2);
+  return j % 2 == 0 ? word & 0xFFFFu : word >> 16;
+}
+
+// The definition: what is cut is that much of an upper half, and is carried or not.
+bfloat16 rounded_by(float v, std::uint64_t seed, std::uint64_t j) {
+  return std::bit_cast<bfloat16>(
+      static_cast<std::uint16_t>((bits(v) + random_half(seed, j)) >> 16));
 }
 
 TEST(StochasticWeights, RoundBySeedStepAndNumber) {
@@ -155,13 +159,19 @@ TEST(StochasticWeights, RoundBySeedStepAndNumber) {
   });
 }
 
-TEST(StochasticWeights, RoundIntoHalfAndStayInItsRange) {
-  const std::vector<float> values = {1.0f, 0x1p-24f, 65504.0f, 1e6f, -infinity, 0.0f};
+// Normal and subnormal halves, and what half has, which does not move.
+TEST(StochasticWeights, RoundIntoHalfLikeTheScalarConversion) {
+  std::vector<float> values = random_floats(500, 5);
+  for (std::size_t i = 0; i < values.size(); i += 2) values[i] *= 0x1p-16f;
+  values.insert(values.end(), {1.0f, 0x1p-24f, 65504.0f, 1e6f, -infinity, 0.0f, -0.0f});
+  const std::uint64_t seed = halfway::stochastic_seed(1, 0);
   for_each_target([&] {
     std::vector<half> w(values.size());
     write_weights(stochastic_weights{w, 1}, values);
-    for (std::size_t i = 0; i < values.size(); ++i) {  // what half has does not move
-      EXPECT_EQ(static_cast<float>(w[i]), static_cast<float>(half(values[i])));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const half expected = halfway::ieee_cast<half>(
+          values[i], halfway::round_with_random_word{random_half(seed, i) << 16});
+      ASSERT_EQ(std::bit_cast<std::uint16_t>(w[i]), std::bit_cast<std::uint16_t>(expected)) << i;
     }
   });
 }

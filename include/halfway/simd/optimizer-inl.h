@@ -35,8 +35,8 @@ class RuleBlock<SgdRule> {
  public:
   static constexpr bool kComputesBetween = false;
   explicit HWY_INLINE RuleBlock(SgdRule rule) : a_(rule) {}
-  HWY_INLINE void Prefetch(size_t i) const {
-    if (a_.momentum != nullptr) PrefetchBlock(a_.momentum, i);
+  HWY_INLINE void Prefetch(size_t i, size_t n) const {
+    if (a_.momentum != nullptr) PrefetchElements(a_.momentum, i, n);
   }
   HWY_INLINE void Begin(size_t /*i*/, size_t /*n*/) {}
   HWY_INLINE void End(size_t /*i*/, size_t /*n*/) {}
@@ -63,7 +63,7 @@ class RuleBlock<AdamRule<Moments>> {
  public:
   static constexpr bool kComputesBetween = MomentBlock<Moments>::kComputesBetween;
   explicit HWY_INLINE RuleBlock(AdamRule<Moments> rule) : a_(rule), moments_(rule.moments) {}
-  HWY_INLINE void Prefetch(size_t i) const { moments_.Prefetch(i); }
+  HWY_INLINE void Prefetch(size_t i, size_t n) const { moments_.Prefetch(i, n); }
   HWY_INLINE void Begin(size_t i, size_t n) { moments_.Begin(i, n); }
   HWY_INLINE void End(size_t i, size_t n) { moments_.End(i, n); }
 
@@ -93,7 +93,7 @@ class RuleBlock<LionRule> {
  public:
   static constexpr bool kComputesBetween = false;
   explicit HWY_INLINE RuleBlock(LionRule rule) : a_(rule) {}
-  HWY_INLINE void Prefetch(size_t i) const { PrefetchBlock(a_.momentum, i); }
+  HWY_INLINE void Prefetch(size_t i, size_t n) const { PrefetchElements(a_.momentum, i, n); }
   HWY_INLINE void Begin(size_t /*i*/, size_t /*n*/) {}
   HWY_INLINE void End(size_t /*i*/, size_t /*n*/) {}
 
@@ -116,15 +116,21 @@ class RuleBlock<LionRule> {
 
 template <class Weights, class Rule, class Gradient>
 struct StepBlock {
+  static constexpr bool kPrefetches = Weights::kComputesBetween || Rule::kComputesBetween;
+  // Random numbers of few elements are computed while the steps of those before wait for memory.
+  static constexpr size_t kElements =
+      Weights::kComputesBetween && !Rule::kComputesBetween ? 64 : optimizer_block;
+
   Weights& weights;
   Rule& rule;
   const Gradient* gradient;
 
   HWY_INLINE void Begin(size_t i, size_t n) {
-    if constexpr (Weights::kComputesBetween || Rule::kComputesBetween) {
-      weights.Prefetch(i + optimizer_block);
-      rule.Prefetch(i + optimizer_block);
-      PrefetchBlock(gradient, i + optimizer_block);
+    if constexpr (kPrefetches) {
+      const size_t later = i + optimizer_block;
+      weights.Prefetch(later, kElements);
+      rule.Prefetch(later, kElements);
+      PrefetchElements(gradient, later, kElements);
     }
     weights.Begin(i, n);
     rule.Begin(i, n);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adam's moments as vectors of FP32, however they are kept. Each MomentBlock
 //
-//   Prefetch(i)                          asks for the block that begins with element i,
+//   Prefetch(i, n)                       asks for elements i to i + n - 1 of memory,
 //   Begin(i, n)                          goes on to elements i to i + n - 1 of one block,
 //   LoadFirst, LoadSecond(df, part, i)   give some of them,
 //   Store(m, v, df, part, i)             takes their new values, and
@@ -37,9 +37,9 @@ class MomentBlock<FloatMoments> {
  public:
   static constexpr bool kComputesBetween = false;
   explicit HWY_INLINE MomentBlock(FloatMoments s) : s_(s) {}
-  HWY_INLINE void Prefetch(size_t i) const {
-    PrefetchBlock(s_.first, i);
-    PrefetchBlock(s_.second, i);
+  HWY_INLINE void Prefetch(size_t i, size_t n) const {
+    PrefetchElements(s_.first, i, n);
+    PrefetchElements(s_.second, i, n);
   }
   HWY_INLINE void Begin(size_t /*i*/, size_t /*n*/) {}
   HWY_INLINE void End(size_t /*i*/, size_t /*n*/) {}
@@ -76,9 +76,9 @@ class MomentBlock<BlockMoments> {
  public:
   static constexpr bool kComputesBetween = true;
   explicit HWY_INLINE MomentBlock(BlockMoments s) : s_(s) {}
-  HWY_INLINE void Prefetch(size_t i) const {
-    PrefetchBlock(s_.first, i);
-    PrefetchBlock(s_.second, i);
+  HWY_INLINE void Prefetch(size_t i, size_t n) const {
+    PrefetchElements(s_.first, i, n);
+    PrefetchElements(s_.second, i, n);
   }
 
   HWY_INLINE void Begin(size_t i, size_t /*n*/) {

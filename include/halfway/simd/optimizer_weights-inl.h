@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The weights of an optimizer's step as vectors of FP32, however they are kept. Each WeightBlock
 //
-//   Prefetch(i)               asks for the block that begins with element i,
+//   Prefetch(i, n)            asks for elements i to i + n - 1 of memory,
 //   Begin(i, n)               goes on to elements i to i + n - 1, n at most optimizer_block,
 //   Load(df, part, i)         gives some of them, and
 //   Store(v, df, part, i)     takes their new values.
@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "halfway/simd/encode_rounded-inl.h"
 #include "halfway/simd/load_store-inl.h"
@@ -75,13 +76,13 @@ struct FirstLanes {
   }
 };
 
-// Where much is computed between two blocks, the memory of the next one is asked for before:
-// elements i and on, which may lie behind the array's end.
+// Where much is computed between two blocks, the memory of a later one is asked for before: n elements
+// from number i on, which may lie behind the array's end.
 template <class T>
-HWY_INLINE void PrefetchBlock(const T* p, size_t i) {
+HWY_INLINE void PrefetchElements(const T* p, size_t i, size_t n) {
   constexpr size_t kLine = 64;
   const uintptr_t from = reinterpret_cast<uintptr_t>(p) + i * sizeof(T);
-  for (size_t k = 0; k < optimizer_block * sizeof(T); k += kLine) {
+  for (size_t k = 0; k < n * sizeof(T); k += kLine) {
     hwy::Prefetch(reinterpret_cast<const uint8_t*>(from + k));
   }
 }
@@ -94,9 +95,9 @@ class WeightBlock<MasterWeights<Model>> {
  public:
   static constexpr bool kComputesBetween = false;
   explicit HWY_INLINE WeightBlock(MasterWeights<Model> s) : s_(s) {}
-  HWY_INLINE void Prefetch(size_t i) const {
-    PrefetchBlock(s_.master, i);
-    if (s_.model != nullptr) PrefetchBlock(s_.model, i);
+  HWY_INLINE void Prefetch(size_t i, size_t n) const {
+    PrefetchElements(s_.master, i, n);
+    if (s_.model != nullptr) PrefetchElements(s_.model, i, n);
   }
   HWY_INLINE void Begin(size_t /*i*/, size_t /*n*/) {}
 
@@ -121,16 +122,16 @@ class RandomHalves {
   // Makes n of them, at most optimizer_block, from number `first` on.
   HWY_INLINE void Fill(uint64_t seed, uint64_t first, size_t n) {
     HWY_ALIGN uint32_t buffer[RandomBufferSize(optimizer_block / 2 + 1)];
-    const uint32_t* words = FillRandom(seed, first / 2, optimizer_block / 2 + 1, buffer);
+    skipped_ = static_cast<size_t>(first % 2);
+    const size_t halves = skipped_ + n;
+    const uint32_t* words = FillRandom(seed, first / 2, (halves + 1) / 2, buffer);
 #if HWY_IS_LITTLE_ENDIAN
-    hwy::CopyBytes<sizeof(halves_)>(words, halves_);
-    (void)n;
+    std::memcpy(halves_, words, halves * sizeof(uint16_t));
 #else
-    for (size_t i = 0; i < n + 1; ++i) {
+    for (size_t i = 0; i < halves; ++i) {
       halves_[i] = static_cast<uint16_t>(words[i / 2] >> (i % 2 * 16));
     }
 #endif
-    skipped_ = static_cast<size_t>(first % 2);
   }
 
   // Numbers first + i and on, each in the upper half of a lane.
@@ -152,7 +153,8 @@ class RandomHalves {
   }
 
   size_t skipped_ = 0;
-  HWY_ALIGN uint16_t halves_[optimizer_block + 2];
+  // Vectors may read on behind the last one, but use nothing of it.
+  HWY_ALIGN uint16_t halves_[optimizer_block + 1 + 16];
 };
 
 template <class T>
@@ -160,7 +162,7 @@ class WeightBlock<StochasticWeights<T>> {
  public:
   static constexpr bool kComputesBetween = true;
   explicit HWY_INLINE WeightBlock(StochasticWeights<T> s) : s_(s) {}
-  HWY_INLINE void Prefetch(size_t i) const { PrefetchBlock(s_.weights, i); }
+  HWY_INLINE void Prefetch(size_t i, size_t n) const { PrefetchElements(s_.weights, i, n); }
   HWY_INLINE void Begin(size_t i, size_t n) {
     random_.Fill(s_.seed, s_.first + i, n);
     begin_ = i;
@@ -197,9 +199,9 @@ class WeightBlock<KahanWeights<T>> {
  public:
   static constexpr bool kComputesBetween = false;
   explicit HWY_INLINE WeightBlock(KahanWeights<T> s) : s_(s) {}
-  HWY_INLINE void Prefetch(size_t i) const {
-    PrefetchBlock(s_.weights, i);
-    PrefetchBlock(s_.rest, i);
+  HWY_INLINE void Prefetch(size_t i, size_t n) const {
+    PrefetchElements(s_.weights, i, n);
+    PrefetchElements(s_.rest, i, n);
   }
   HWY_INLINE void Begin(size_t /*i*/, size_t /*n*/) {}
 
@@ -226,9 +228,9 @@ class WeightBlock<SplitWeights> {
  public:
   static constexpr bool kComputesBetween = false;
   explicit HWY_INLINE WeightBlock(SplitWeights s) : s_(s) {}
-  HWY_INLINE void Prefetch(size_t i) const {
-    PrefetchBlock(s_.high, i);
-    PrefetchBlock(s_.low, i);
+  HWY_INLINE void Prefetch(size_t i, size_t n) const {
+    PrefetchElements(s_.high, i, n);
+    PrefetchElements(s_.low, i, n);
   }
   HWY_INLINE void Begin(size_t /*i*/, size_t /*n*/) {}
 
@@ -260,8 +262,8 @@ class WeightBlock<SplitWeights> {
 template <class Block, class F>
 HWY_INLINE void ForEachVector(size_t begin, size_t end, Block&& block, const F& f) {
   const size_t lanes = hn::Lanes(OptimizerTag());
-  for (size_t i = begin; i < end; i += optimizer_block) {
-    const size_t n = HWY_MIN(optimizer_block, end - i);
+  for (size_t i = begin; i < end; i += block.kElements) {
+    const size_t n = HWY_MIN(block.kElements, end - i);
     block.Begin(i, n);
     size_t k = 0;
     for (; k + lanes <= n; k += lanes) f(WholeVector(), i + k);
@@ -272,6 +274,7 @@ HWY_INLINE void ForEachVector(size_t begin, size_t end, Block&& block, const F& 
 
 template <class Storage>
 struct OnlyWeights {
+  static constexpr size_t kElements = optimizer_block;
   WeightBlock<Storage>& weights;
   HWY_INLINE void Begin(size_t i, size_t n) { weights.Begin(i, n); }
   HWY_INLINE void End(size_t /*i*/, size_t /*n*/) {}
