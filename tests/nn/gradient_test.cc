@@ -55,11 +55,11 @@ weighted weigh(matrix_view<const float> y, const matrix<float>& dy) {
   return w;
 }
 
-// Compares `gradient` with central differences D(h) = (f(x + h) - f(x - h)) / 2h in each element of x.
-// D(h) errs by h^2 f''' / 6 + ..., of which D(2h) has four times as much, so that (4 D(h) - D(2h)) / 3
-// is left with the next order; |D(2h) - D(h)| / 4 is kept as its bound, that order being smaller by h^2
-// where the function is smooth. A result y errs by `roundings` u |y| before it is weighted, which a
-// difference divides by 2h.
+// Compares `gradient` with central differences D(h) = (f(x + h) - f(x - h)) / 2h in each element of
+// x. D(h) errs by h^2 f''' / 6 + ..., of which D(2h) has four times as much, so that (4 D(h) -
+// D(2h)) / 3 is left with the next order; |D(2h) - D(h)| / 4 is kept as its bound, that order being
+// smaller by h^2 where the function is smooth. A result y errs by `roundings` u |y| before it is
+// weighted, which a difference divides by 2h.
 void expect_differences(std::span<float> x, std::span<const float> gradient, double h,
                         double roundings, const std::function<weighted()>& f) {
   ASSERT_EQ(x.size(), gradient.size());

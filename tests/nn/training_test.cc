@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small networks trained end to end in each compute type: they must learn their few examples by heart.
+// Small networks trained end to end in each compute type: they must learn their few examples by
+// heart.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -196,7 +197,8 @@ TYPED_TEST(Training, TransformerLearnsByHeart) {
 TEST(TrainingOf, EightBitProductsLearnByHeart) {
   using inputs = nn::fp8_inputs<bfloat16>;
   character_model<bfloat16, inputs> model(3);
-  // Activations are of the order of 1, weights of 1/4, gradients of 2^16 (the loss scale) / 48 rows.
+  // Activations are of the order of 1, weights of 1/4, gradients of 2^16 (the loss scale) / 48
+  // rows.
   const nn::fp8_scales scales{.input = 32.0f, .weight = 128.0f, .gradient = 16.0f};
   for (auto* layer : model.linears) layer->inputs().set_scales(scales);
   for (auto* layer : model.attentions) {

@@ -214,8 +214,8 @@ void expect_within(const reference::tensor& exact, const reference::tensor& erro
   }
 }
 
-// Whether the scores are products of bfloat16, whose dot product instructions flush subnormals, does
-// not matter to values of this size.
+// Whether the scores are products of bfloat16, whose dot product instructions flush subnormals,
+// does not matter to values of this size.
 template <class T>
 void expect_gradients(const shape& s, const attention_options& options, layout l) {
   SCOPED_TRACE(::testing::Message()
@@ -268,8 +268,8 @@ TYPED_TEST(AttentionBackward, StaysWithinItsBounds) {
 }
 
 TEST(AttentionBackwardOf, AreThoseOfTheForwardFunction) {
-  // Central differences of sum(dout * out) in double, whose error is of the order of h^2 and 1e-16 / h;
-  // and that of the gradients of the order of 100 u.
+  // Central differences of sum(dout * out) in double, whose error is of the order of h^2 and 1e-16
+  // / h; and that of the gradients of the order of 100 u.
   const shape s{2, 1, 4, 5, 3, 2};
   const attention_options options{.causal = true, .scale = 0.9f};
   heads_memory<float> q(2, 4, 3), k(1, 5, 3), v(1, 5, 2), dout(2, 4, 2), dq(2, 4, 3), dk(1, 5, 3),

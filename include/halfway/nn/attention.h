@@ -30,10 +30,10 @@ struct attention_shape {
 };
 
 /// y = heads' results for x's queries, keys and values, projected. x and y: sequences * tokens x
-/// width, the tokens of a sequence together. The weights of the linear layers "<name>.qkv", width x 3
-/// width (queries, keys and values, each head after head), and "<name>.out". The scores are scaled
-/// by 1 / sqrt(width / heads). Numbers: ops/attention.h and ops/attention_backward.h; queries, keys,
-/// values, results and their gradients are rounded to T.
+/// width, the tokens of a sequence together. The weights of the linear layers "<name>.qkv", width x
+/// 3 width (queries, keys and values, each head after head), and "<name>.out". The scores are
+/// scaled by 1 / sqrt(width / heads). Numbers: ops/attention.h and ops/attention_backward.h;
+/// queries, keys, values, results and their gradients are rounded to T.
 template <class T, class Inputs = plain_inputs<T>>
 class attention : public module<T> {
  public:

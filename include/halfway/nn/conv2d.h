@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // 2-D convolution of images (NHWC): im2col and a product.
 //
-//   halfway::nn::conv2d<halfway::half> conv("conv1", {.height = 28, .width = 28, .channels = 1}, 16,
-//                                           {.kernel = {3, 3}, .padding = {1, 1}}, random);
+//   const halfway::image_shape in{.height = 28, .width = 28, .channels = 1};
+//   halfway::nn::conv2d<halfway::half> conv("conv1", in, 16, {.kernel = {3, 3}, .padding = {1, 1}},
+//                                           random);
 //   const halfway::image_shape next = conv.output_shape();    // 28 x 28 x 16
 #ifndef HALFWAY_NN_CONV2D_H_
 #define HALFWAY_NN_CONV2D_H_
@@ -20,9 +21,9 @@
 namespace halfway::nn {
 
 /// x: one image of shape.image_size() elements a row; y: one of output_shape(). The weights
-/// "<name>.weight", taps * channels x filters, and "<name>.bias", 1 x filters. Memory: taps times the
-/// input's. Numbers: those of a linear layer on each window, and col2im() for the gradient of x, whose
-/// terms are rounded to T. shape.images is not used.
+/// "<name>.weight", taps * channels x filters, and "<name>.bias", 1 x filters. Memory: taps times
+/// the input's. Numbers: those of a linear layer on each window, and col2im() for the gradient of
+/// x, whose terms are rounded to T. shape.images is not used.
 template <class T, class Inputs = plain_inputs<T>>
 class conv2d : public module<T> {
  public:

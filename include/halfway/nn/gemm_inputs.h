@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the operands of a layer's products are cast to: the compute type, or 8-bit floats with scales.
+// What the operands of a layer's products are cast to: the compute type, or 8-bit floats with
+// scales.
 //
-//   halfway::nn::linear<bfloat16> a("a", 64, 64, random);                       // bfloat16 products
+//   halfway::nn::linear<bfloat16> a("a", 64, 64, random);          // bfloat16 products
 //   halfway::nn::linear<bfloat16, bfloat16, delayed_fp8_inputs<bfloat16>> b("b", 64, 64, random);
 //   halfway::nn::linear<bfloat16, bfloat16, fp8_inputs<bfloat16>> c("c", 64, 64, random);
 //   c.inputs().set_scales({.input = 16.0f, .weight = 64.0f, .gradient = 4096.0f});
@@ -60,10 +61,10 @@ struct fp8_magnitudes {
   float gradient = 0.0f;
 };
 
-/// Products of 8-bit floats (Micikevicius et al., "FP8 formats for deep learning", 2022): inputs and
-/// weights float8_e4m3fn, gradients float8_e5m2, each with one scale for the tensor, chosen by who
-/// trains, from amax() of past steps for one. Past the range they saturate; NaN stays NaN. Numbers:
-/// scale_and_cast() in training/fp8_scaling.h.
+/// Products of 8-bit floats (Micikevicius et al., "FP8 formats for deep learning", 2022): inputs
+/// and weights float8_e4m3fn, gradients float8_e5m2, each with one scale for the tensor, chosen by
+/// who trains, from amax() of past steps for one. Past the range they saturate; NaN stays NaN.
+/// Numbers: scale_and_cast() in training/fp8_scaling.h.
 template <class T>
 class fp8_inputs {
  public:

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers of a network that trains: what each of them offers. A thin layer over ops/: read the modules
-// as examples of how its operations fit together, and write your own beside them.
+// Layers of a network that trains: what each of them offers. A thin layer over ops/: read the
+// modules as examples of how its operations fit together, and write your own beside them.
 //
 //   halfway::nn::pass pass{.seed = seed, .next_word = halfway::nn::words_of_step(step)};
-//   const auto y = model.forward(x, pass);        // y: memory of the model's, until its next forward
+//   const auto y = model.forward(x, pass);    // y: memory of the model's, until its next forward
 //   // dy = gradient of the loss with respect to y
-//   model.backward(dy, pass);                     // adds to the gradients of the weights
+//   model.backward(dy, pass);                 // adds to the gradients of the weights
 //
-// Everything is a matrix with one row for each example: of features, of an image's pixels (NHWC), or
-// for text one row for each token. T is the type that is computed in (compute type of a policy):
+// Everything is a matrix with one row for each example: of features, of an image's pixels (NHWC),
+// or for text one row for each token. T is the type that is computed in (compute type of a policy):
 // activations and their gradients are stored in it; products accumulate in FP32, and norms, losses,
 // weights and their gradients are FP32.
 #ifndef HALFWAY_NN_MODULE_H_
@@ -46,8 +46,8 @@ struct pass {
 /// 2^36 words for each of 2^28 steps.
 constexpr std::uint64_t words_of_step(std::uint64_t step) { return step << 36; }
 
-/// A layer from T to T. It owns its results, and refers to its input until backward(): both must stay
-/// as they are until then. Not thread-safe; its operations run on pass::on.
+/// A layer from T to T. It owns its results, and refers to its input until backward(): both must
+/// stay as they are until then. Not thread-safe; its operations run on pass::on.
 template <class T>
 class module {
  public:
@@ -61,8 +61,8 @@ class module {
 
   /// Given the gradient of what the last forward() returned: adds to the gradients of the weights,
   /// and returns that of x, valid until the next backward(), or an empty view where it is not
-  /// wanted, which saves a product in the first layer. Errors: a shape that does not fit, no forward()
-  /// before.
+  /// wanted, which saves a product in the first layer. Errors: a shape that does not fit, no
+  /// forward() before.
   virtual matrix_view<const T> backward(matrix_view<const T> dy, const pass& p,
                                         bool wants_dx = true) = 0;
 

@@ -23,8 +23,8 @@ namespace halfway::nn {
 
 enum class norm_kind { layer, root_mean_square };
 
-/// The weights "<name>.weight", gamma, ones at first, and of layernorm "<name>.bias", beta, both 1 x
-/// width. Numbers: ops/norm.h and ops/norm_backward.h.
+/// The weights "<name>.weight", gamma, ones at first, and of layernorm "<name>.bias", beta, both 1
+/// x width. Numbers: ops/norm.h and ops/norm_backward.h.
 template <class T, norm_kind Kind>
 class norm : public module<T> {
   static constexpr bool is_layer = Kind == norm_kind::layer;

@@ -59,8 +59,8 @@ class sequential : public module<T> {
   std::vector<std::unique_ptr<module<T>>> layers_;
 };
 
-/// y = x + its layers of x (He et al., "Deep residual learning", 2016), added in FP32 and rounded once
-/// to T, and so the gradient.
+/// y = x + its layers of x (He et al., "Deep residual learning", 2016), added in FP32 and rounded
+/// once to T, and so the gradient.
 template <class T>
 class residual : public sequential<T> {
  public:

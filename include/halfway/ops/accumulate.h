@@ -20,9 +20,9 @@ namespace halfway {
 /// formats; y may be x.
 ///
 /// Many additions belong into a y of float: one of 16 bits does not take in what is below half a
-/// unit in its last place. The same bits on every CPU and any executor. NaN and infinities add as in
-/// IEEE 754. Errors, before anything is written: sizes that differ, null with a size, memory that x
-/// and y share in part or with elements of different sizes.
+/// unit in its last place. The same bits on every CPU and any executor. NaN and infinities add as
+/// in IEEE 754. Errors, before anything is written: sizes that differ, null with a size, memory
+/// that x and y share in part or with elements of different sizes.
 template <float_storage_vector X, float_storage_output_vector Y>
 void accumulate(const X& x, Y&& y, executor_ref on = {}) {
   const auto a = detail::check_map("halfway::accumulate", x, y);

@@ -39,8 +39,8 @@ inline std::size_t attention_gradient_rows(std::size_t kv_rows) {
   return std::clamp<std::size_t>((std::size_t{1} << 18) / kv_rows, 16, 128);
 }
 
-// y = x transposed, both dense. In blocks that stay in the first-level cache: about twice as fast as
-// convert() from columns.
+// y = x transposed, both dense. In blocks that stay in the first-level cache: about twice as fast
+// as convert() from columns.
 inline void transpose(const matrix<float>& x, matrix<float>& y) {
   constexpr std::size_t side = 16;
   for (std::size_t i = 0; i < x.rows(); i += side) {
@@ -86,8 +86,8 @@ struct attention_gradient {
     return h;
   }
 
-  // Queries [first, first + rows) of head h: writes their dq, adds to the dk and dv of their head of
-  // keys. scores and gradients: memory of rows * k.rows() floats.
+  // Queries [first, first + rows) of head h: writes their dq, adds to the dk and dv of their head
+  // of keys. scores and gradients: memory of rows * k.rows() floats.
   template <class TG>
   void run_block(std::size_t h, std::size_t first, std::size_t rows, float* scores,
                  float* gradients, matrix_view<TG> dq, head_of_keys& shared) const {
@@ -125,35 +125,36 @@ struct attention_gradient {
 ///
 /// Shapes as for attention(): dout as out, dq as q, dk as k, dv as v; any strides, such as three
 /// parts of the gradient of one projection. All of float, half or bfloat16, in any mix of q, of k
-/// and v, of dout, and of the gradients. Options as given to attention(), but for the scales of 8-bit
-/// keys and values. All three gradients are overwritten.
+/// and v, of dout, and of the gradients. Options as given to attention(), but for the scales of
+/// 8-bit keys and values. All three gradients are overwritten.
 ///
-/// As in FlashAttention (Dao et al., 2022), memory is of the order of one sequence: a thread keeps the
-/// scores of up to 128 queries and their gradient, 2 * max(16 k.rows(), 2^18) floats at most, and 3
-/// * k.rows() * (q.size() + v.size()) floats of keys, values and their gradients. Unlike there, a
-/// query's scores are held together, so that the forward pass has nothing to save.
+/// As in FlashAttention (Dao et al., 2022), memory is of the order of one sequence: a thread keeps
+/// the scores of up to 128 queries and their gradient, 2 * max(16 k.rows(), 2^18) floats at most,
+/// and 3 * k.rows() * (q.size() + v.size()) floats of keys, values and their gradients. Unlike
+/// there, a query's scores are held together, so that the forward pass has nothing to save.
 ///
-/// Numbers: all products, w, dw and ds are FP32 (bfloat16 operands are widened), and each gradient is
-/// FP32 and rounded once, to nearest even. With u = 2^-24, a_j = scale * sum |q||k|, b_j the sum of
-/// the magnitudes of what a mask and a slope add, c that of softmax() for n = k.rows(), the weights'
-/// relative error is at most
+/// Numbers: all products, w, dw and ds are FP32 (bfloat16 operands are widened), and each gradient
+/// is FP32 and rounded once, to nearest even. With u = 2^-24, a_j = scale * sum |q||k|, b_j the sum
+/// of the magnitudes of what a mask and a slope add, c that of softmax() for n = k.rows(), the
+/// weights' relative error is at most
 ///   e = 2 max over j of ((size + 6) u a_j + 3 u b_j) + c u,
 /// and with G_ij = sum |dout_i||v_j|, H_i = sum over j of w_ij G_ij, R the number of queries that
-/// share a head of keys and d = d(k.rows()) + 1 of ops/reduce.h, the gradients' errors before the last
-/// rounding are to first order at most
+/// share a head of keys and d = d(k.rows()) + 1 of ops/reduce.h, the gradients' errors before the
+/// last rounding are to first order at most
 ///   dv: sum over h, i of (e + (R + R / 16 + 4) u) w_ij |dout_i|
-///   dq: sum over j of E w_ij (G_ij + H_i) scale |k_j|,   E = 2 e + (2 v_size + d + n + 16) u, n = k.rows()
-///   dk: sum over h, i of the same times |q_i| instead of |k_j|, n = R + R / 16
-/// The same call gives the same bits on the same target, on any executor: the work is cut by heads of
-/// keys.
+///   dq: sum over j of E w_ij (G_ij + H_i) scale |k_j|,   n = k.rows()
+///   dk: sum over h, i of E w_ij (G_ij + H_i) scale |q_i|,   n = R + R / 16
+/// where E = 2 e + (2 v_size + d + n + 16) u.
+/// The same call gives the same bits on the same target, on any executor: the work is cut by heads
+/// of keys.
 ///
 /// A row that sees a score of NaN or +infinity makes its dq, and the dk and dv of the keys that it
-/// sees, NaN; a row whose scores are all -infinity contributes nothing and its dq is zero. All of q,
-/// k, v and dout must be finite, even keys and values that a query does not see: they may be multiplied
-/// by zero.
+/// sees, NaN; a row whose scores are all -infinity contributes nothing and its dq is zero. All of
+/// q, k, v and dout must be finite, even keys and values that a query does not see: they may be
+/// multiplied by zero.
 ///
-/// Errors, before anything is written: those of attention() for its arguments; shapes that do not fit;
-/// k_scale or v_scale; a gradient sharing memory with anything else.
+/// Errors, before anything is written: those of attention() for its arguments; shapes that do not
+/// fit; k_scale or v_scale; a gradient sharing memory with anything else.
 template <class Q, class K, class V, class DO, class DX>
 requires detail::attention_gradient_types<Q, K, V, DO, DX>
 void attention_backward(heads_view<Q> q, heads_view<K> k, heads_view<V> v, heads_view<DO> dout,

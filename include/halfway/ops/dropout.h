@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Dropout whose random numbers are numbered, so that the backward pass draws the same ones again and
-// no mask is stored.
+// Dropout whose random numbers are numbered, so that the backward pass draws the same ones again
+// and no mask is stored.
 //
-//   const halfway::dropout_options drop{.probability = 0.1f, .seed = seed, .first = step * x.size()};
+//   const halfway::dropout_options drop{.probability = 0.1f, .seed = seed, .first = step * n};
 //   halfway::dropout(x, y, drop);              // or in place: dropout(x, x, drop)
 //   halfway::dropout_backward(dy, dx, drop);   // the same options
 #ifndef HALFWAY_OPS_DROPOUT_H_
@@ -25,8 +25,8 @@ struct dropout_options {
   /// With which an element is left out: a multiple of 2^-32, to which it is rounded; in [0, 1).
   float probability = 0.5f;
   std::uint64_t seed = 0;
-  /// The number of the random word (types/philox.h) of element 0; element i takes word first + i. Two
-  /// calls are independent where their words differ: a step that draws n elements in all passes
+  /// The number of the random word (types/philox.h) of element 0; element i takes word first + i.
+  /// Two calls are independent where their words differ: a step that draws n elements in all passes
   /// first = step * n plus what came before in the step.
   std::uint64_t first = 0;
 };
@@ -57,14 +57,14 @@ void run_dropout(std::string_view where, const map_arguments<X, Y>& a, const dro
 }  // namespace detail
 
 /// y[i] = x[i] / (1 - p) with probability 1 - p, else 0, so that the mean stays (Srivastava et al.
-/// 2014, "Dropout", in its inverted form). Whether x[i] stays is decided by random word first + i of
-/// the seed alone: random_word(seed, first + i) >= p * 2^32.
+/// 2014, "Dropout", in its inverted form). Whether x[i] stays is decided by random word first + i
+/// of the seed alone: random_word(seed, first + i) >= p * 2^32.
 ///
 /// x and y: contiguous ranges of one size, of any float formats; y may be x. x[i] is multiplied by
-/// 1 / (1 - p), rounded to FP32, in FP32, and rounded once more to y's type, to nearest even: within
-/// 2 u / (1 - 2 u) of the value before that last rounding, u = 2^-24 (one more 2^-150 if it is
-/// subnormal). The same bits on every CPU and any executor, and however the range is cut into calls
-/// that continue each other's numbers.
+/// 1 / (1 - p), rounded to FP32, in FP32, and rounded once more to y's type, to nearest even:
+/// within 2 u / (1 - 2 u) of the value before that last rounding, u = 2^-24 (one more 2^-150 if it
+/// is subnormal). The same bits on every CPU and any executor, and however the range is cut into
+/// calls that continue each other's numbers.
 ///
 /// What is left out becomes +0 even if it was NaN or infinite; what stays keeps NaN and infinity.
 ///

@@ -46,8 +46,8 @@ struct gemm_backward_options {
 /// less than FP32. The same bits as gemm() promises.
 ///
 /// Errors, before anything is written: shapes that do not fit, a factor that is infinite or NaN,
-/// outputs that share memory with inputs or each other, dc whose columns do not lie side by side with
-/// a dbias.
+/// outputs that share memory with inputs or each other, dc whose columns do not lie side by side
+/// with a dbias.
 template <float_storage_matrix A, float_storage_matrix B, float_storage_matrix DC,
           gemm_float_output TDA>
 void gemm_backward(const A& a, const B& b, const DC& dc, matrix_view<TDA> da, matrix_view<float> db,

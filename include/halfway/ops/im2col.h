@@ -3,7 +3,8 @@
 //
 //   const halfway::image_shape in{64, 28, 28, 8};
 //   const halfway::window_2d window{.kernel = {3, 3}, .padding = {1, 1}};
-//   halfway::matrix<halfway::half> cols(64 * 28 * 28, 9 * 8), weights(9 * 8, 16), y(cols.rows(), 16);
+//   halfway::matrix<halfway::half> cols(64 * 28 * 28, 9 * 8), weights(9 * 8, 16);
+//   halfway::matrix<halfway::half> y(cols.rows(), 16);
 //   halfway::im2col(x, in, window, cols);          // x: in.size() elements
 //   halfway::gemm(cols, weights, y);               // y: 64 images of 28 x 28 x 16
 //   halfway::col2im(dcols, in, window, dx);        // the gradient of im2col
@@ -92,8 +93,8 @@ void copy_windows(const window_args& a, const T* image, std::size_t oh, T* to) {
   }
 }
 
-// Where each place of an axis was copied to: `out_step` from one window to the next, `tap_step` from
-// one tap to the next.
+// Where each place of an axis was copied to: `out_step` from one window to the next, `tap_step`
+// from one tap to the next.
 class axis_terms {
  public:
   axis_terms(const window_axis& axis, std::size_t out_step, std::size_t tap_step)
@@ -118,10 +119,10 @@ class axis_terms {
 }  // namespace detail
 
 /// Row (n * out_height + oh) * out_width + ow of cols = the window of image n at (oh, ow): for each
-/// tap (i, j), row by row, the channels of the pixel (oh * stride - padding + i * dilation, the same
-/// for ow and j), or zeros where that lies outside the image. The product with weights of taps * channels
-/// rows, the taps row by row and the channels of each together, is the convolution (as in deep
-/// learning: the kernel is not flipped).
+/// tap (i, j), row by row, the channels of the pixel (oh * stride - padding + i * dilation, the
+/// same for ow and j), or zeros where that lies outside the image. The product with weights of taps
+/// * channels rows, the taps row by row and the channels of each together, is the convolution (as
+/// in deep learning: the kernel is not flipped).
 ///
 /// x: shape.size() elements, NHWC; cols: images * out_height * out_width x taps * channels
 /// (window_output has both), dense, of x's type. Elements are copied, bit for bit.
@@ -150,13 +151,14 @@ void im2col(const X& x, const image_shape& shape, const window_2d& window, Cols&
                         });
 }
 
-/// The gradient dx of im2col(x, shape, window, cols), given the gradient of cols: each element of dx
-/// is the sum of those elements of cols that x was copied to.
+/// The gradient dx of im2col(x, shape, window, cols), given the gradient of cols: each element of
+/// dx is the sum of those elements of cols that x was copied to.
 ///
 /// Shapes as for im2col; any float formats. Sums of at most taps terms in FP32, in the order of the
-/// taps, rounded once to dx's type, to nearest even: |error| <= gamma(taps - 1) sum |terms|, gamma(c)
-/// = c u / (1 - c u), u = 2^-24, before that rounding. The same bits on every CPU and any executor.
-/// Pixels that no window touches become 0. NaN and infinities add as in IEEE 754. Errors as above.
+/// taps, rounded once to dx's type, to nearest even: |error| <= gamma(taps - 1) sum |terms|,
+/// gamma(c) = c u / (1 - c u), u = 2^-24, before that rounding. The same bits on every CPU and any
+/// executor. Pixels that no window touches become 0. NaN and infinities add as in IEEE 754. Errors
+/// as above.
 template <float_storage_matrix Cols, float_storage_output_vector DX>
 void col2im(const Cols& cols, const image_shape& shape, const window_2d& window, DX&& dx,
             executor_ref on = {}) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Maximum and mean of windows over images (NHWC), and their gradients, in FP32 whatever the storage.
+// Maximum and mean of windows over images (NHWC), and their gradients, in FP32 whatever the
+// storage.
 //
 //   const halfway::image_shape in{64, 28, 28, 8};
 //   const halfway::window_2d window{.kernel = {2, 2}, .stride = {2, 2}};
@@ -96,12 +97,12 @@ void scatter_images(executor_ref on, const window_args& a, std::size_t images, T
 }  // namespace detail
 
 /// y(n, oh, ow, c) = the largest of the window's elements that lie within image n, of channel c:
-/// padding takes no part. NaN where one of them is NaN; of +0 and -0, the one that comes first, row by
-/// row.
+/// padding takes no part. NaN where one of them is NaN; of +0 and -0, the one that comes first, row
+/// by row.
 ///
-/// x: shape.size() elements, y: window_output(shape, window).size(), both NHWC, of any float formats.
-/// Exact where y's type holds x's values, else rounded once, to nearest even. The same bits on every
-/// CPU and any executor (the work is cut by images).
+/// x: shape.size() elements, y: window_output(shape, window).size(), both NHWC, of any float
+/// formats. Exact where y's type holds x's values, else rounded once, to nearest even. The same
+/// bits on every CPU and any executor (the work is cut by images).
 ///
 /// Errors, before anything is written: sizes that do not fit, a kernel, stride or dilation of 0, a
 /// window larger than the padded image, a window that lies in the padding altogether, null with a
@@ -123,15 +124,15 @@ void max_pool(const X& x, const image_shape& shape, const window_2d& window, Y&&
                          });
 }
 
-/// The gradient dx of max_pool(x, shape, window, y), given x and the gradient dy of y: each window's
-/// dy goes to its largest element, the first one if there are several and the first NaN if there is
-/// one; which it is, is found again, not stored.
+/// The gradient dx of max_pool(x, shape, window, y), given x and the gradient dy of y: each
+/// window's dy goes to its largest element, the first one if there are several and the first NaN if
+/// there is one; which it is, is found again, not stored.
 ///
-/// Shapes as for max_pool, dx as x; any float formats. Added up in FP32 in the order of the windows,
-/// row by row, and rounded once to dx's type: |error| <= gamma(r - 1) sum |dy| over the r windows
-/// that chose the element, before that rounding. The same bits on every CPU and any executor. Where
-/// dx is not float, a thread keeps one image in FP32. NaN and infinities in dy add as in IEEE 754.
-/// Errors as above.
+/// Shapes as for max_pool, dx as x; any float formats. Added up in FP32 in the order of the
+/// windows, row by row, and rounded once to dx's type: |error| <= gamma(r - 1) sum |dy| over the r
+/// windows that chose the element, before that rounding. The same bits on every CPU and any
+/// executor. Where dx is not float, a thread keeps one image in FP32. NaN and infinities in dy add
+/// as in IEEE 754. Errors as above.
 template <float_storage_vector X, float_storage_vector DY, float_storage_output_vector DX>
 void max_pool_backward(const X& x, const DY& dy, const image_shape& shape, const window_2d& window,
                        DX&& dx, executor_ref on = {}) {
@@ -159,13 +160,13 @@ void max_pool_backward(const X& x, const DY& dy, const image_shape& shape, const
 /// ONNX by count_include_pad), or those within the image.
 enum class pool_count { all_taps, inside };
 
-/// y(n, oh, ow, c) = the sum of the window's elements that lie within image n, of channel c, divided
-/// by their number or that of the taps.
+/// y(n, oh, ow, c) = the sum of the window's elements that lie within image n, of channel c,
+/// divided by their number or that of the taps.
 ///
 /// Shapes and types as for max_pool. In FP32, in the order of the taps, row by row, and divided:
-/// |error| <= gamma(taps) times the sum of their magnitudes divided by the same, gamma(c) = c u / (1 - c
-/// u), u = 2^-24; rounded once more to y's type. The same bits on every CPU and any executor. NaN
-/// and infinities add as in IEEE 754. Errors as for max_pool.
+/// |error| <= gamma(taps) times the sum of their magnitudes divided by the same, gamma(c) = c u /
+/// (1 - c u), u = 2^-24; rounded once more to y's type. The same bits on every CPU and any
+/// executor. NaN and infinities add as in IEEE 754. Errors as for max_pool.
 template <float_storage_vector X, float_storage_output_vector Y>
 void average_pool(const X& x, const image_shape& shape, const window_2d& window, Y&& y,
                   pool_count count = pool_count::all_taps, executor_ref on = {}) {
@@ -186,8 +187,8 @@ void average_pool(const X& x, const image_shape& shape, const window_2d& window,
 /// The gradient dx of average_pool(x, shape, window, y, count), given the gradient dy of y: each
 /// window's dy, divided, goes to each of its elements.
 ///
-/// As max_pool_backward, but for r windows that an element lies in: |error| <= gamma(r) sum |dy| / the
-/// divisor, before the rounding to dx's type.
+/// As max_pool_backward, but for r windows that an element lies in: |error| <= gamma(r) sum |dy| /
+/// the divisor, before the rounding to dx's type.
 template <float_storage_vector DY, float_storage_output_vector DX>
 void average_pool_backward(const DY& dy, const image_shape& shape, const window_2d& window, DX&& dx,
                            pool_count count = pool_count::all_taps, executor_ref on = {}) {

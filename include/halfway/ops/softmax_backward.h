@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradients of softmax and log_softmax from their results, accumulated in FP32 whatever the storage.
+// Gradients of softmax and log_softmax from their results, accumulated in FP32 whatever the
+// storage.
 //
 //   halfway::softmax(scores, p);
 //   halfway::softmax_backward(p, dp, dscores);    // dscores may be dp or p
@@ -44,13 +45,14 @@ void check_softmax_backward(std::string_view where, matrix_view<const TY> y,
 ///
 ///   dx(i, j) = scale * y(i, j) * (dy(i, j) - sum over k of y(i, k) dy(i, k))
 ///
-/// y, dy and dx have one shape and rows of contiguous elements; dx may be y or dy. Any float formats.
+/// y, dy and dx have one shape and rows of contiguous elements; dx may be y or dy. Any float
+/// formats.
 ///
 /// In FP32, the sum as by dot() in ops/reduce.h: the same bits on every CPU and any executor. With
 /// u = 2^-24, n columns, d = d(n) + 1 of ops/reduce.h (n at most 2^18 counts as one part) and M =
-/// sum over k of |y_k dy_k|, the error of dx_j before it is rounded to its type, to nearest even, is
-/// at most |scale y_j| (gamma(d) (1 + 3 u) M + gamma(3) (|dy_j| + M)), gamma(c) = c u / (1 - c u),
-/// and 2^-149 (1 + |scale|) where it is subnormal.
+/// sum over k of |y_k dy_k|, the error of dx_j before it is rounded to its type, to nearest even,
+/// is at most |scale y_j| (gamma(d) (1 + 3 u) M + gamma(3) (|dy_j| + M)), gamma(c) = c u / (1 - c
+/// u), and 2^-149 (1 + |scale|) where it is subnormal.
 ///
 /// What a mask hid has y = 0 and a gradient of 0. A row with NaN in y or dy, or an infinity in dy,
 /// becomes NaN.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elements left out at random, by the numbered words of types/philox.h: the same on every target.
 //
-//   DropoutKernel<Config>(x, y, n, seed, first, threshold, scale);    // word first + i decides on x[i]
+//   DropoutKernel<Config>(x, y, n, seed, first, threshold, scale);  // word first + i: x[i]
 
 #if defined(HALFWAY_SIMD_DROPOUT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_DROPOUT_INL_H_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Windows over images of channels side by side, in f32: sums and maxima of the taps of a window, and
-// their gradients. Each element's terms are taken in the order of the taps or of the windows, row by
-// row: the same bits on every target.
+// Windows over images of channels side by side, in f32: sums and maxima of the taps of a window,
+// and their gradients. Each element's terms are taken in the order of the taps or of the windows,
+// row by row: the same bits on every target.
 //
 //   MaxPoolKernel<Config>(args, x, y, offsets);    // one image; offsets: args.taps() of scratch
 //   Col2imKernel<Config>(rows, columns, channels, cols, image, first_row, last_row);
@@ -42,7 +42,8 @@ HWY_INLINE size_t FindTaps(const detail::window_args& a, size_t oh, size_t ow, s
   return n;
 }
 
-// Calls f(df, c, count) for vectors of `count` channels from c on; count is Lanes(df) but for the last.
+// Calls f(df, c, count) for vectors of `count` channels from c on; count is Lanes(df) but for the
+// last.
 template <class F>
 HWY_INLINE void ForEachChannels(size_t channels, const F& f) {
   const hn::ScalableTag<float> df;

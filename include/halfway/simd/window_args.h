@@ -40,8 +40,8 @@ namespace detail {
 struct window_axis {
   std::size_t size, out_size, kernel, stride, padding, dilation;
 
-  // The place in the image of tap k of the window at `out`; `size` or more where it lies in the padding
-  // (before the image it wraps around).
+  // The place in the image of tap k of the window at `out`; `size` or more where it lies in the
+  // padding (before the image it wraps around).
   constexpr std::size_t place(std::size_t out, std::size_t k) const {
     return out * stride + k * dilation - padding;
   }
