@@ -100,9 +100,14 @@ TEST(Modules, AddToGradientsUntilTheyAreZeroed) {
   nn::weight& w = *nn::weights_of(layer)[0];
   const std::vector<float> once(w.gradient.elements().begin(), w.gradient.elements().end());
   EXPECT_TRUE(layer.backward(dy.view(), p, false).empty());
-  for (std::size_t i = 0; i < once.size(); ++i) {
-    // Adding in another order rounds otherwise: 5 products on top of what was there.
-    EXPECT_NEAR(w.gradient.elements()[i], 2 * once[i], gamma(10) * 8 * 5 * 4);
+  // Both sums of 5 and 10 products err by gamma(8) and gamma(13) of their magnitudes at most
+  // (ops/gemm.h).
+  for (std::size_t k = 0; k < 4; ++k) {
+    for (std::size_t o = 0; o < 3; ++o) {
+      double magnitude = 0;
+      for (std::size_t r = 0; r < 5; ++r) magnitude += std::abs(x(r, k) * dy(r, o));
+      EXPECT_NEAR(w.gradient(k, o), 2 * once[k * 3 + o], 2 * (gamma(8) + gamma(13)) * magnitude);
+    }
   }
   w.zero_gradient();
   layer.backward(dy.view(), p, false);

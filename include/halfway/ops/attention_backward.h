@@ -145,6 +145,7 @@ struct attention_gradient {
 ///   dq: sum over j of E w_ij (G_ij + H_i) scale |k_j|,   n = k.rows()
 ///   dk: sum over h, i of E w_ij (G_ij + H_i) scale |q_i|,   n = R + R / 16
 /// where E = 2 e + (2 v_size + d + n + 16) u.
+///
 /// The same call gives the same bits on the same target, on any executor: the work is cut by heads
 /// of keys.
 ///
