@@ -100,9 +100,15 @@ std::string version(int i) {
 TEST(AtomicFile, OldOrNewWhenKilledAtAnyMoment) {
   const temporary_folder folder;
   const std::string path = folder.file("f");
+  // Kills come while the first few files are written, however long this disk takes for one.
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 4; ++i) write(path, version(i), 20);
+  const auto one = (std::chrono::steady_clock::now() - start) / 4;
   write(path, version(0));
   std::mt19937 random(1);
-  std::uniform_int_distribution<int> delay(0, 6000);
+  std::uniform_int_distribution<std::int64_t> delay(
+      0, std::max<std::int64_t>(
+             6000, std::chrono::duration_cast<std::chrono::microseconds>(3 * one).count()));
   int changed = 0, left = 0;
   std::string last = content_of(path);
   for (int round = 0; round < 200; ++round) {
