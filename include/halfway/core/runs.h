@@ -18,18 +18,24 @@ namespace halfway::detail {
 
 inline constexpr std::size_t run_buffer_elements = 256;
 
-// A run in place is worth several times one that is gathered, and a long one more than a short one.
+// A run in place is worth many gathered elements: from 8 elements on it is as good as a full buffer.
 inline std::size_t run_worth(std::size_t length, bool side_by_side) {
-  return side_by_side ? 8 * length : length;
+  return side_by_side ? 32 * length : std::min(length, run_buffer_elements);
+}
+
+// All elements in one run.
+template <class T>
+bool is_one_run(matrix_view<T> x) {
+  return x.extent() == x.size() && x.col_stride() == 1;
 }
 
 template <class T, class Body>
 void for_each_run(matrix_view<const T> x, Body&& body) {
   if (x.empty()) return;
+  if (is_one_run(x) || is_one_run(x.transposed())) return body(x.data(), x.size());
   if (run_worth(x.rows(), x.row_stride() == 1) > run_worth(x.cols(), x.col_stride() == 1)) {
     x = x.transposed();
   }
-  if (x.extent() == x.size() && x.col_stride() == 1) return body(x.data(), x.size());
   for (std::size_t i = 0; i < x.rows(); ++i) {
     if (x.col_stride() == 1) {
       body(x.row(i), x.cols());
@@ -48,6 +54,10 @@ void for_each_run(matrix_view<const T> x, Body&& body) {
 template <class From, class To, class Body>
 void for_each_run(matrix_view<const From> x, matrix_view<To> y, Body&& body) {
   if (x.empty()) return;
+  if ((is_one_run(x) && is_one_run(y)) ||
+      (is_one_run(x.transposed()) && is_one_run(y.transposed()))) {
+    return body(x.data(), y.data(), x.size());
+  }
   const auto worth = [](const auto& a, const auto& b) {
     return run_worth(a.cols(), a.col_stride() == 1 && b.col_stride() == 1);
   };
@@ -56,9 +66,6 @@ void for_each_run(matrix_view<const From> x, matrix_view<To> y, Body&& body) {
     y = y.transposed();
   }
   const bool side_by_side = x.col_stride() == 1 && y.col_stride() == 1;
-  if (side_by_side && x.extent() == x.size() && y.extent() == y.size()) {
-    return body(x.data(), y.data(), x.size());
-  }
   for (std::size_t i = 0; i < x.rows(); ++i) {
     if (side_by_side) {
       body(x.row(i), y.row(i), x.cols());
