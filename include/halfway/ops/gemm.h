@@ -195,9 +195,9 @@ void run_linear(gemm_operands<TA, TB> operands, const linear_epilogue<TC>& epilo
 /// FP32 (as are scales), and the result is rounded once, to nearest even, to c's type. Error of each
 /// element, with u = 2^-24 (k + 3 roundings, Higham 2002, section 3.1): |error| <= (k + 3) u / (1 - (k + 3) u) *
 /// (|alpha| sum |a||b| + |beta c| + |bias|), plus c's own rounding. Where both operands are
-/// bfloat16 and the CPU has dot product instructions for it, those are used: they take subnormal
-/// inputs and results as zero (gemm_error_bound in fidelity/error_bound.h says by how much that errs). The same call gives the same bits on the same target, on any
-/// executor, and for a row whatever rows are beside it; on every target with `reproducible`. Each row scale and column scale adds a
+/// bfloat16 and the CPU has fast dot product instructions for it (Zen 4 and later, Arm; not Intel's,
+/// simd/cpu.h), those are used: they take subnormal inputs and results as zero (gemm_error_bound in
+/// fidelity/error_bound.h says by how much that errs). The same call gives the same bits on the same CPU, on any executor, and for a row whatever rows are beside it; on every target with `reproducible`. Each row scale and column scale adds a
 /// rounding to the k + 3, an activation its own error.
 ///
 /// Errors, before anything is written: shapes that do not fit, a bias or scale that has neither one

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "halfway/simd/cpu.h"
 #include "halfway/simd/gemm_args.h"
 #include "halfway/simd/gemm_epilogue-inl.h"
 #include "halfway/simd/gemm_layout.h"
@@ -237,7 +238,13 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
   using Fast = decltype(ChooseGemmStep<TA, TB, Config::b_is_packed>());
   using Reproducible = decltype(ChooseGemmStep<TA, TB, Config::b_is_packed, true>());
   if constexpr (!std::is_same_v<Fast, Reproducible>) {
-    if (g.reproducible) return RunGemm<Reproducible, Config>(g, epilogue);
+    bool widens = g.reproducible;
+#if HWY_NATIVE_DOT_BF16
+    if constexpr (std::is_same_v<Fast, GemmStepBF16>) {
+      widens = widens || detail::bfloat16_dot_is_slow();
+    }
+#endif
+    if (widens) return RunGemm<Reproducible, Config>(g, epilogue);
   }
   RunGemm<Fast, Config>(g, epilogue);
 }
