@@ -266,14 +266,14 @@ class graph {
       }
       shapes.push_back(nodes_[id].shape);
     }
-    const detail::shape_inference inference(name, op_name, shapes, attributes);
-    check_types(inference, op_name, inputs, attributes);
+    const detail::shape_inference inferred(name, op_name, shapes, attributes);
+    check_types(inferred, op_name, inputs, attributes);
     tensor_shape shape = attributes.shape;
     if (const detail::graph_op* known = detail::find_graph_op(op_name)) {
-      shape = inference.of_known(*known);
+      shape = inferred.of_known(*known);
       if (attributes.shape != tensor_shape{} && attributes.shape != shape) {
-        inference.fail_with(detail::concat("attributes.shape (", to_string(attributes.shape),
-                                           ") must be ", to_string(shape), ", or not be given"));
+        inferred.fail_with(detail::concat("attributes.shape (", to_string(attributes.shape),
+                                          ") must be ", to_string(shape), ", or not be given"));
       }
     } else if (shape == tensor_shape{}) {
       fail_unknown(name, op_name);
@@ -345,20 +345,20 @@ class graph {
   }
 
   // Only embedding reads int32, and ids are nothing else; rounding is to floating types.
-  void check_types(const detail::shape_inference& inference, std::string_view op_name,
+  void check_types(const detail::shape_inference& inferred, std::string_view op_name,
                    std::span<const node_id> inputs, const op_attributes& attributes) const {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       const graph_node& in = nodes_[inputs[i]];
       const bool are_ids = op_name == op::embedding && i == 0;
       if ((in.type == dtype::int32) != are_ids) {
-        inference.fail_with(detail::concat("input ", detail::quoted(in.name), " is of type ",
-                                           halfway::name(in.type), ", but must be ",
-                                           are_ids ? "int32" : "a floating type"));
+        inferred.fail_with(detail::concat("input ", detail::quoted(in.name), " is of type ",
+                                          halfway::name(in.type), ", but must be ",
+                                          are_ids ? "int32" : "a floating type"));
       }
     }
     if (op_name == op::convert && attributes.type && !is_floating(*attributes.type)) {
-      inference.fail_with(detail::concat("attributes.type (", halfway::name(*attributes.type),
-                                         ") must be a floating type"));
+      inferred.fail_with(detail::concat("attributes.type (", halfway::name(*attributes.type),
+                                        ") must be a floating type"));
     }
   }
 
