@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bandwidth of optimizer steps against that of a copy, in turns, one thread, on arrays that no
-// cache holds. A step's bytes are what it must move: each array that it reads counts once, each that
-// it writes once more.
+// cache holds. A step's bytes are what it must move: each array that it reads counts once, each
+// that it writes once more.
 //
 //   optimizer_cost [millions of elements, 64]     # prints shares; nothing is asserted of times
 #include <algorithm>

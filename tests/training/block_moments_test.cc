@@ -92,9 +92,9 @@ TEST(BlockMoments, StayWithinTheBoundsOfAStep) {
   });
 }
 
-// After a gradient of 1 comes one of 2^-7. v is to decay from near 1 by 0.1% a step, which is an 80th
-// of the distance of two codes: rounded to nearest it would never move. One element of each block
-// keeps its gradient of 1, so that the scale does not move either.
+// After a gradient of 1 comes one of 2^-7. v is to decay from near 1 by 0.1% a step, which is an
+// 80th of the distance of two codes: rounded to nearest it would never move. One element of each
+// block keeps its gradient of 1, so that the scale does not move either.
 TEST(BlockMoments, MeansOfTheSquareDoNotStall) {
   constexpr std::size_t n = 64 * block;
   constexpr int steps = 1000;
@@ -116,10 +116,10 @@ TEST(BlockMoments, MeansOfTheSquareDoNotStall) {
   }
   mean /= count;
   const double decay = std::pow(0.999, steps), expected = decay + (1 - decay) * 0x1p-14;
-  // Bias: a random number of 16 bits is at most 2^-16 short of the real one, of a distance of at most
-  // v / 8 <= 1 / 8, in each step; roundings of FP32, 6 units in each step. Chance: the errors have
-  // mean 0 given those before and lie within v / 8 <= 1 / 8, so by Azuma and Hoeffding the mean is
-  // further off than e with a probability of 10^-9.
+  // Bias: a random number of 16 bits is at most 2^-16 short of the real one, of a distance of at
+  // most v / 8 <= 1 / 8, in each step; roundings of FP32, 6 units in each step. Chance: the errors
+  // have mean 0 given those before and lie within v / 8 <= 1 / 8, so by Azuma and Hoeffding the
+  // mean is further off than e with a probability of 10^-9.
   const double bias = steps * (0x1p-19 + 6 * 0x1p-24);
   const double e = std::sqrt(std::log(2e9) * steps / 64 / (2 * count));
   EXPECT_NEAR(mean, expected, bias + e);

@@ -269,8 +269,8 @@ TEST(DelayedScaling, FollowsAGrowingTensor) {
   for (float x = 1.0f; x < 1e6f; x *= 10) {
     scaling.update(scale_and_cast(std::vector<float>{x}, y, scaling.scale()));
     scale_and_cast(std::vector<float>{x}, y, scaling.scale());
-    // The scale, its inverse and a product are rounded to float; 448 is reached to within a rounding
-    // of e4m3, which is exact there.
+    // The scale, its inverse and a product are rounded to float; 448 is reached to within a
+    // rounding of e4m3, which is exact there.
     EXPECT_NEAR(static_cast<double>(static_cast<float>(y[0]) * scaling.inverse_scale()),
                 static_cast<double>(x), static_cast<double>(x) * 4 * 0x1p-24);
   }

@@ -86,8 +86,8 @@ struct every_storage {
   }
 };
 
-// f(optimizer, state, storages) for each, with a state of its own. Rules and storages know nothing of
-// each other, so not every pair is compiled for every target.
+// f(optimizer, state, storages) for each, with a state of its own. Rules and storages know nothing
+// of each other, so not every pair is compiled for every target.
 template <class F>
 void for_each_optimizer(const F& f) {
   const auto on = []<unsigned Kinds>() { return std::integral_constant<unsigned, Kinds>(); };

@@ -215,8 +215,8 @@ static_assert(halfway::stochastic_seed(3, 1) != halfway::stochastic_seed(4, 1));
 
 // ------------------------------ small steps
 
-// 1024 steps of 2^-12 from 1. Between 1 and its lower neighbour lie 2^-8, so that rounded to nearest
-// none of them moves a bfloat16 weight (Sgd.MasterWeightsKeepStepsThatBfloat16Loses).
+// 1024 steps of 2^-12 from 1. Between 1 and its lower neighbour lie 2^-8, so that rounded to
+// nearest none of them moves a bfloat16 weight (Sgd.MasterWeightsKeepStepsThatBfloat16Loses).
 TEST(WeightStorages, KeepStepsThatBfloat16Loses) {
   constexpr int steps = 1024;
   constexpr std::size_t n = 4096;
@@ -233,9 +233,9 @@ TEST(WeightStorages, KeepStepsThatBfloat16Loses) {
   // Exact on the way: a multiple of 2^-12, and the rest of at most 2^-9 has three digits.
   EXPECT_EQ(std::vector<float>(high.begin(), high.end()), std::vector<float>(n, 0.75f));
   EXPECT_EQ(std::vector<float>(kahan.begin(), kahan.end()), std::vector<float>(n, 0.75f));
-  // The errors of the roundings have mean 0 given those before and lie within an interval of an ulp,
-  // 2^-8. By Azuma and Hoeffding P(|mean - 0.75| >= e) <= 2 exp(-2 e^2 n / (steps 2^-16)), which
-  // is 10^-9 for this e.
+  // The errors of the roundings have mean 0 given those before and lie within an interval of an
+  // ulp, 2^-8. By Azuma and Hoeffding P(|mean - 0.75| >= e) <= 2 exp(-2 e^2 n / (steps 2^-16)),
+  // which is 10^-9 for this e.
   double mean = 0;
   for (const bfloat16 w : random) mean += static_cast<double>(static_cast<float>(w)) / n;
   const double e = std::sqrt(std::log(2e9) * steps * 0x1p-16 / (2.0 * n));

@@ -76,8 +76,8 @@ struct FirstLanes {
   }
 };
 
-// Where much is computed between two blocks, the memory of a later one is asked for before: n elements
-// from number i on, which may lie behind the array's end.
+// Where much is computed between two blocks, the memory of a later one is asked for before: n
+// elements from number i on, which may lie behind the array's end.
 template <class T>
 HWY_INLINE void PrefetchElements(const T* p, size_t i, size_t n) {
   constexpr size_t kLine = 64;
@@ -115,8 +115,8 @@ class WeightBlock<MasterWeights<Model>> {
   MasterWeights<Model> s_;
 };
 
-// Random numbers of 16 bits, which is all that rounding to bfloat16 uses: number i is the lower half
-// of word i / 2, or the upper one if i is odd.
+// Random numbers of 16 bits, which is all that rounding to bfloat16 uses: number i is the lower
+// half of word i / 2, or the upper one if i is odd.
 class RandomHalves {
  public:
   // Makes n of them, at most optimizer_block, from number `first` on.

@@ -97,8 +97,8 @@ class adam : public detail::optimizer<adam, adam_options> {
       state.second_scales.assign(detail::blocks_of(size), 0.0f);
     }
     ++state.step;
-    // Complemented, so that weights that round with the same seed use other words: by the bound that
-    // stochastic_seed names, seed + step * K and -1 - seed - step * K stay apart, too.
+    // Complemented, so that weights that round with the same seed use other words: by the bound
+    // that stochastic_seed names, seed + step * K and -1 - seed - step * K stay apart, too.
     const std::uint64_t seed = ~stochastic_seed(state.seed, state.step);
     return rule(BlockMoments{state.first.data(), state.first_scales.data(), state.second.data(),
                              state.second_scales.data(), seed},

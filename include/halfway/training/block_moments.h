@@ -20,7 +20,8 @@
 //   |v' - v| <= 2^-3 v, but what is below 2^-31.83 t becomes that
 //
 // (times 1 + 2^-21 for the scaling). v is never rounded to zero while its block has another element
-// that is not: the step would be divided by epsilon alone. A non-finite element makes its block NaN.
+// that is not: the step would be divided by epsilon alone. A non-finite element makes its block
+// NaN.
 #ifndef HALFWAY_TRAINING_BLOCK_MOMENTS_H_
 #define HALFWAY_TRAINING_BLOCK_MOMENTS_H_
 

@@ -2,10 +2,10 @@
 // A scale for each tensor that is cast to 8 bits, chosen so that its largest magnitude becomes the
 // format's: from the tensor itself (current scaling) or from the past ones (delayed scaling).
 //
-//   halfway::delayed_scaling scaling;                              // one for each tensor; float8_e4m3fn
+//   halfway::delayed_scaling scaling;    // one for each tensor; float8_e4m3fn
 //   // each step:
 //   const float amax = halfway::scale_and_cast(x, y, scaling.scale());  // one pass over memory
-//   ...                                                            // y * scaling.inverse_scale() is x
+//   ...                                  // y * scaling.inverse_scale() is x, about
 //   scaling.update(amax);
 //
 //   const float s = halfway::current_scale(halfway::amax(x));      // two passes, never too late
@@ -79,8 +79,8 @@ inline void check_amax(std::string_view where, float amax) {
 }  // namespace detail
 
 /// The scale for a tensor whose largest magnitude is `amax` (ops/scale.h), computed in double and
-/// rounded to float once; `previous` if amax is 0, infinite or NaN. Without power_of_two amax * scale
-/// may be one rounding above F / 2^margin, which is why casts saturate.
+/// rounded to float once; `previous` if amax is 0, infinite or NaN. Without power_of_two amax *
+/// scale may be one rounding above F / 2^margin, which is why casts saturate.
 /// Errors: an option out of its range; amax negative; previous not in [2^-126, 2^126].
 inline float current_scale(float amax, const fp8_scaling_options& options = {},
                            float previous = 1) {
@@ -151,8 +151,8 @@ inline std::ostream& operator<<(std::ostream& out, const delayed_scaling_state& 
   return out << to_string(state);
 }
 
-/// The state that to_string wrote; keys in any order, blanks around them allowed. Errors: a key that
-/// is unknown, missing or given twice; a value that is not one of its type; a state that no
+/// The state that to_string wrote; keys in any order, blanks around them allowed. Errors: a key
+/// that is unknown, missing or given twice; a value that is not one of its type; a state that no
 /// delayed_scaling can be in.
 inline delayed_scaling_state parse_delayed_scaling_state(std::string_view text) {
   delayed_scaling_state state;

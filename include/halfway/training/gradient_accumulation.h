@@ -25,12 +25,12 @@
 
 namespace halfway {
 
-/// sum[i] += x[i] * factor, rounded once (FMA). Returns how many elements of sum are infinite or NaN
-/// now: an overflow in one micro-batch, or in the sum, is seen by each later call too.
+/// sum[i] += x[i] * factor, rounded once (FMA). Returns how many elements of sum are infinite or
+/// NaN now: an overflow in one micro-batch, or in the sum, is seen by each later call too.
 ///
 /// After k calls |error| <= k u / (1 - k u) * sum |x factor|, u = 2^-24, if nothing is subnormal
-/// (Higham, Accuracy and Stability of Numerical Algorithms, 2002, equation 4.4). x holds float, half,
-/// bfloat16, float8_*...
+/// (Higham, Accuracy and Stability of Numerical Algorithms, 2002, equation 4.4). x holds float,
+/// half, bfloat16, float8_*...
 /// Errors: sizes that differ, null with a size, memory shared in part, a factor that is infinite or
 /// NaN.
 template <float_storage_vector X, float_output_vector Sum>

@@ -36,9 +36,9 @@ namespace halfway {
 
 /// The Euclidean norm of several tensors as one vector, of any types that convert exactly to float.
 /// Squares are summed in double, where they are exact and cannot overflow: the relative error of
-/// value() is below (d + tensors) 2^-54 + 2^-53, d = 8197 + log2 of the largest tensor's parts of 2^18
-/// elements (sum_in_double; the terms are positive, the root halves it): 2^-40 for 8000 tensors of up
-/// to 2^28. The same bits on every CPU and for any number of threads.
+/// value() is below (d + tensors) 2^-54 + 2^-53, d = 8197 + log2 of the largest tensor's parts of
+/// 2^18 elements (sum_in_double; the terms are positive, the root halves it): 2^-40 for 8000
+/// tensors of up to 2^28. The same bits on every CPU and for any number of threads.
 class gradient_norm {
  public:
   /// Error: null with a size.

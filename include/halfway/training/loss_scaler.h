@@ -230,8 +230,8 @@ class loss_scaler {
       return (*this)(x, x);
     }
 
-    /// sum += x / scale, for one of several micro-batches: halfway::accumulate_gradient with the same
-    /// factor. Returns, and counts, the non-finite elements of sum. Error: as above.
+    /// sum += x / scale, for one of several micro-batches: halfway::accumulate_gradient with the
+    /// same factor. Returns, and counts, the non-finite elements of sum. Error: as above.
     template <float_storage_vector X, float_output_vector Sum>
     std::size_t accumulate(const X& x, Sum&& sum) const {
       check_current();

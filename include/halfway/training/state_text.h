@@ -70,8 +70,8 @@ inline std::string_view field_rule(const std::vector<float>& /*values*/) {
   return "a list of numbers in the range of float";
 }
 
-// `visit_fields(state, f)` calls f(name, field) for each field. Fields of other types have overloads
-// of the three functions above.
+// `visit_fields(state, f)` calls f(name, field) for each field. Fields of other types have
+// overloads of the three functions above.
 template <class VisitFields, class State>
 std::string fields_to_text(const VisitFields& visit_fields, const State& state) {
   std::string text;

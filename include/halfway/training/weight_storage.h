@@ -2,7 +2,7 @@
 // Where an optimizer keeps the weights: with an FP32 master, or in 16 bits without losing the small
 // steps.
 //
-//   optimizer.step(state, master_weights{master, model}, gradient);       // float, and a 16-bit copy
+//   optimizer.step(state, master_weights{master, model}, gradient);     // float, and a 16-bit copy
 //   optimizer.step(state, split_weights{model, low}, gradient);           // the same in 4 bytes
 //   optimizer.step(state, kahan_weights{model, rest}, gradient);
 //   optimizer.step(state, stochastic_weights{model, seed}, gradient);     // 2 bytes
@@ -52,21 +52,22 @@ struct master_weights {
 template <class Master, class Model>
 master_weights(Master&&, Model&&) -> master_weights<std::ranges::range_value_t<Model>>;
 
-/// Weights of a narrow type alone. Each new value is rounded to one of its two neighbours at random,
-/// so that the expected value is right. Number j = first + i at step t takes 16 random bits r, the
-/// lower half of random_word(stochastic_seed(seed, t), j / 2), or the upper one if j is odd, and
-/// rounds by r * 2^16 as round_with_random_word does (types/rounding.h). So a value that lies a
+/// Weights of a narrow type alone. Each new value is rounded to one of its two neighbours at
+/// random, so that the expected value is right. Number j = first + i at step t takes 16 random bits
+/// r, the lower half of random_word(stochastic_seed(seed, t), j / 2), or the upper one if j is odd,
+/// and rounds by r * 2^16 as round_with_random_word does (types/rounding.h). So a value that lies a
 /// fraction f of the way to its upper neighbour in magnitude goes there with a probability of f:
 /// exactly in bfloat16 and in normal halves, otherwise of f cut to a multiple of 2^-16. NaN becomes
 /// the quiet one.
 ///
-/// The same bits on every target, for any number of threads, and for a tensor that is cut into shards,
-/// each with the number of its first element. Tensors need different seeds, or `first` apart.
+/// The same bits on every target, for any number of threads, and for a tensor that is cut into
+/// shards, each with the number of its first element. Tensors need different seeds, or `first`
+/// apart.
 ///
-/// After t steps of given gradients the standard deviation is at most sqrt(t) / 2 ulp about what exact
-/// steps would give. Source: Gupta, Agrawal, Gopalakrishnan and Narayanan, "Deep learning with
-/// limited numerical precision", 2015; for bfloat16 weights Zamirai et al., "Revisiting BFloat16
-/// training", 2020.
+/// After t steps of given gradients the standard deviation is at most sqrt(t) / 2 ulp about what
+/// exact steps would give. Source: Gupta, Agrawal, Gopalakrishnan and Narayanan, "Deep learning
+/// with limited numerical precision", 2015; for bfloat16 weights Zamirai et al., "Revisiting
+/// BFloat16 training", 2020.
 template <narrow_float T>
 struct stochastic_weights {
   std::span<T> weights;
@@ -77,13 +78,13 @@ template <class Weights, class... Numbers>
 stochastic_weights(Weights&&, Numbers...)
     -> stochastic_weights<std::ranges::range_value_t<Weights>>;
 
-/// Weights of a narrow type and, in a second array of it, what rounding has taken off: a step starts
-/// from weights + rest and leaves v as w = v rounded to nearest even and rest = v - w, rounded too.
-/// So 17 significant bits are kept in bfloat16: |w + rest - v| <= 2^-17 |v|, if nothing underflows.
-/// The rest of a weight that is not finite is 0. Fill rest with zeros at first.
+/// Weights of a narrow type and, in a second array of it, what rounding has taken off: a step
+/// starts from weights + rest and leaves v as w = v rounded to nearest even and rest = v - w,
+/// rounded too. So 17 significant bits are kept in bfloat16: |w + rest - v| <= 2^-17 |v|, if
+/// nothing underflows. The rest of a weight that is not finite is 0. Fill rest with zeros at first.
 ///
-/// Kahan's summation as in algorithm 1 of Zamirai et al., "Revisiting BFloat16 training", 2020 (whose
-/// c has the other sign); their step too is rounded to bfloat16, this one is FP32.
+/// Kahan's summation as in algorithm 1 of Zamirai et al., "Revisiting BFloat16 training", 2020
+/// (whose c has the other sign); their step too is rounded to bfloat16, this one is FP32.
 template <narrow_float T>
 struct kahan_weights {
   std::span<T> weights;
@@ -98,7 +99,8 @@ kahan_weights(Weights&&, Rest&&) -> kahan_weights<std::ranges::range_value_t<Wei
 ///   bits(master) = bits(high) * 2^16 + low,  -2^15 <= low < 2^15
 ///
 /// Ties go away from zero: to even, an even `high` would have 65537 masters. Steps give the same
-/// master, bit for bit, as with master_weights; a NaN becomes the quiet one. No third copy is needed.
+/// master, bit for bit, as with master_weights; a NaN becomes the quiet one. No third copy is
+/// needed.
 struct split_weights {
   std::span<bfloat16> high;
   std::span<std::int16_t> low;
@@ -198,8 +200,8 @@ concept weight_storage = requires(const W& w) {
 };
 
 /// The storage takes `values`, as at the end of a step (stochastic: of step 0, which no optimizer
-/// takes). Errors, before anything is written: sizes that differ, null with a size, arrays that share
-/// memory.
+/// takes). Errors, before anything is written: sizes that differ, null with a size, arrays that
+/// share memory.
 template <weight_storage Weights, float_storage_vector Values>
 requires std::same_as < std::ranges::range_value_t<Values>,
 float > void write_weights(const Weights& weights, const Values& values) {
