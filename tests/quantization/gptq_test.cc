@@ -184,9 +184,8 @@ TEST(Gptq, MergesDeadInputsAndRaggedGroups) {
   const matrix<float> w = normal_matrix(20, 3, 5);
   const auto q = halfway::gptq<int4>(w, both, 16);  // groups of 16 and of 4
   EXPECT_EQ(q.scales.rows(), 2u);
-  matrix<float> y(80, 3);
-  halfway::gemm(matrix<float>(80, 20), q.packed(), y);
-  for (std::size_t j = 0; j < 3; ++j) EXPECT_NE(int(q.codes(7, j)), -8);
+  EXPECT_EQ(q.packed().rows(), 20u);
+  for (const int4 code : q.codes.elements()) EXPECT_GE(int(code), -7);
 }
 
 TEST(GptqErrors, NameTheArgument) {

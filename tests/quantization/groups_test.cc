@@ -74,6 +74,34 @@ TEST(QuantizeGroups, ZerosAndWhatIsTooSmallForAScale) {
   EXPECT_EQ(quantize_groups<int8>(matrix<float>(0, 3), 0).rows(), 0u);
 }
 
+// As docs/quantization.md shows it.
+TEST(GroupCodes, PackedGiveTheProductOfWhatTheyStandFor) {
+  matrix<float> x(3, 40), w(40, 5), plain(40, 5), expected(3, 5);
+  std::mt19937 random(4);
+  std::normal_distribution<float> normal;
+  for (float& v : x.elements()) v = normal(random);
+  for (float& v : w.elements()) v = normal(random);
+  const halfway::group_codes<int4> gptq = halfway::choose_group_codes<int4>(w, 16);  // 16, 16, 8
+  for (std::size_t i = 0; i < 40; ++i) {
+    for (std::size_t j = 0; j < 5; ++j) {
+      plain(i, j) = static_cast<float>(static_cast<int>(gptq.codes(i, j))) * gptq.scales(i / 16, j);
+    }
+  }
+  halfway::gemm(x, plain, expected);
+  halfway::matrix<float> y(x.rows(), w.cols());
+  const halfway::quantized_matrix<halfway::int4> packed = gptq.packed();
+  halfway::gemm(x, packed, y);  // codes are decoded in registers
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t j = 0; j < 5; ++j) {
+      double size = 0;
+      for (std::size_t p = 0; p < 40; ++p)
+        size += std::abs(static_cast<double>(x(i, p)) * plain(p, j));
+      // gamma(16 + 3 + 3) of one product, gamma(40 + 3) of the other, and the rounding of `plain`.
+      EXPECT_NEAR(y(i, j), expected(i, j), size * (22 + 43 + 1) * 1.01 * 0x1p-24);
+    }
+  }
+}
+
 TEST(QuantizeGroups, TakesAnyFormatAndStrides) {
   matrix<bfloat16> w(2, 8);
   for (std::size_t j = 0; j < 8; ++j) w(1, j) = bfloat16(static_cast<float>(j) - 7);

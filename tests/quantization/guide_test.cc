@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each block of C++ in docs/quantization.md as it stands there, and the figures that its walk from a
-// float matrix to int4 shows.
+// float matrix to int4 shows. The product with packed codes is in groups_test.cc.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -175,11 +175,6 @@ TEST(QuantizationGuide, FromAFloatMatrixToInt4) {
   add("MXFP4", 4 + 8.0 / 32, from_mx);
   add("NVFP4", 4 + 8.0 / 16, from_nv);
 
-  halfway::matrix<float> y(x.rows(), w.cols());
-  const halfway::quantized_matrix<halfway::int4> packed = gptq.packed();
-  halfway::gemm(x, packed, y);  // codes are decoded in registers
-  EXPECT_NEAR(relative_error(y, exact), relative_error(product(x, decoded(gptq)), exact), 1e-5);
-
   EXPECT_NE(text_of(HALFWAY_GUIDE).find("```text\n" + report + "```"), std::string::npos) << report;
 }
 
@@ -284,7 +279,9 @@ TEST(QuantizationGuide, Onnx) {
 }
 
 TEST(QuantizationGuide, EachBlockStandsInATest) {
-  const std::string tests = without_blanks(text_of(HALFWAY_GUIDE_TEST));
+  const std::string folder = HALFWAY_GUIDE_TESTS;
+  const std::string tests = without_blanks(text_of(folder + "/guide_test.cc")) +
+                            without_blanks(text_of(folder + "/groups_test.cc"));
   const std::vector<std::string> blocks = blocks_of_the_guide();
   EXPECT_GE(blocks.size(), 8u);
   for (const std::string& block : blocks) {
