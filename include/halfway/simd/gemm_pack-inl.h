@@ -61,19 +61,74 @@ constexpr size_t PackedRowBytes(size_t k) {
   return hwy::RoundUpTo(hwy::RoundUpTo(k, Step::kDepth) * sizeof(typename Step::A), 64) | 64;
 }
 
+// to[i * to_stride + q] = from[q * from_stride + i] for i < rows, q < kTransposed: by 4 x 4 in registers
+// where elements have 4 bytes.
+inline constexpr size_t kTransposed = 16;
+template <class T>
+HWY_INLINE void Transpose(const T* HWY_RESTRICT from, size_t from_stride, size_t rows,
+                          T* HWY_RESTRICT to, size_t to_stride) {
+  size_t i = 0;
+  if constexpr (sizeof(T) == 4) {
+    const hn::FixedTag<T, 4> d;
+    for (; i + 4 <= rows; i += 4) {
+      for (size_t q = 0; q < kTransposed; q += 4) {
+        const T* HWY_RESTRICT in = from + q * from_stride + i;
+        T* HWY_RESTRICT out = to + i * to_stride + q;
+        const auto r0 = hn::LoadU(d, in), r1 = hn::LoadU(d, in + from_stride);
+        const auto r2 = hn::LoadU(d, in + 2 * from_stride), r3 = hn::LoadU(d, in + 3 * from_stride);
+        const auto even = hn::InterleaveLower(d, r0, r2), odd = hn::InterleaveLower(d, r1, r3);
+        hn::StoreU(hn::InterleaveLower(d, even, odd), d, out);
+        hn::StoreU(hn::InterleaveUpper(d, even, odd), d, out + to_stride);
+        const auto even2 = hn::InterleaveUpper(d, r0, r2), odd2 = hn::InterleaveUpper(d, r1, r3);
+        hn::StoreU(hn::InterleaveLower(d, even2, odd2), d, out + 2 * to_stride);
+        hn::StoreU(hn::InterleaveUpper(d, even2, odd2), d, out + 3 * to_stride);
+      }
+    }
+  }
+  for (; i < rows; ++i) {
+    for (size_t q = 0; q < kTransposed; ++q) to[i * to_stride + q] = from[q * from_stride + i];
+  }
+}
+
+// Rows of `a` whose elements are col_stride apart while its columns lie side by side (x transposed, as
+// in the gradient of weights): blocks of columns are read as they lie, widened, and turned. Element by
+// element they would be read a cache line each, and with a stride of 4096 bytes all from one set.
+// Returns how many columns were packed: a multiple of kTransposed.
+template <class To, class T>
+HWY_INLINE size_t PackColumns(const T* HWY_RESTRICT a, size_t col_stride, size_t rows, size_t k,
+                              size_t row_bytes, uint8_t* HWY_RESTRICT packed) {
+  constexpr size_t kRows = 64;
+  HWY_ALIGN To block[kTransposed * kRows];
+  size_t q0 = 0;
+  for (; q0 + kTransposed <= k; q0 += kTransposed) {
+    for (size_t i0 = 0; i0 < rows; i0 += kRows) {
+      const size_t here = HWY_MIN(kRows, rows - i0);
+      for (size_t q = 0; q < kTransposed; ++q) {
+        PackRun(a + (q0 + q) * col_stride + i0, here, block + q * kRows);
+      }
+      Transpose(block, kRows, here, reinterpret_cast<To*>(packed + i0 * row_bytes) + q0,
+                row_bytes / sizeof(To));
+    }
+  }
+  return q0;
+}
+
 // `rows` rows of `a`, `row_bytes` (of PackedRowBytes) apart, the last step filled with zeros. `flip` (0 or 0x80) is applied to each byte of
 // int8 data: it makes a signed value unsigned by adding 128.
 template <class Step, class T>
 HWY_NOINLINE void PackA(const T* HWY_RESTRICT a, size_t row_stride, size_t col_stride, size_t rows,
                         size_t k, uint8_t flip, size_t row_bytes, uint8_t* HWY_RESTRICT packed) {
   using To = typename Step::A;
+  const size_t turned = row_stride == 1 && col_stride != 1
+                            ? PackColumns<To>(a, col_stride, rows, k, row_bytes, packed)
+                            : 0;
   for (size_t i = 0; i < rows; ++i) {
     const T* HWY_RESTRICT from = a + i * row_stride;
     To* HWY_RESTRICT to = reinterpret_cast<To*>(packed + i * row_bytes);
     if (col_stride == 1) {
       PackRun(from, k, to);
     } else {
-      for (size_t q = 0; q < k; ++q) PackOne(from + q * col_stride, to + q);
+      for (size_t q = turned; q < k; ++q) PackOne(from + q * col_stride, to + q);
     }
     for (size_t q = k; q % Step::kDepth != 0; ++q) to[q] = To{};
     if constexpr (std::is_same_v<To, uint8_t>) {
