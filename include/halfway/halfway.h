@@ -16,9 +16,11 @@
 #include "halfway/core/thread_pool.h"                      // IWYU pragma: export
 #include "halfway/core/warning.h"                          // IWYU pragma: export
 #include "halfway/fidelity/comparison.h"                   // IWYU pragma: export
+#include "halfway/fidelity/confidence.h"                   // IWYU pragma: export
 #include "halfway/fidelity/error_bound.h"                  // IWYU pragma: export
 #include "halfway/fidelity/health.h"                       // IWYU pragma: export
 #include "halfway/fidelity/logit_comparison.h"             // IWYU pragma: export
+#include "halfway/fidelity/rank_correlation.h"             // IWYU pragma: export
 #include "halfway/nn/activation.h"                         // IWYU pragma: export
 #include "halfway/nn/attention.h"                          // IWYU pragma: export
 #include "halfway/nn/conv2d.h"                             // IWYU pragma: export
