@@ -105,6 +105,9 @@
 #include "halfway/quantization/quantized_linear.h"         // IWYU pragma: export
 #include "halfway/quantization/row_observers.h"            // IWYU pragma: export
 #include "halfway/quantization/smooth.h"                   // IWYU pragma: export
+#include "halfway/telemetry/metrics.h"                     // IWYU pragma: export
+#include "halfway/telemetry/prometheus.h"                  // IWYU pragma: export
+#include "halfway/telemetry/registry.h"                    // IWYU pragma: export
 #include "halfway/training/adam.h"                         // IWYU pragma: export
 #include "halfway/training/block_moments.h"                // IWYU pragma: export
 #include "halfway/training/fp8_scaling.h"                  // IWYU pragma: export
