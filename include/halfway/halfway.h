@@ -108,6 +108,7 @@
 #include "halfway/telemetry/metrics.h"                     // IWYU pragma: export
 #include "halfway/telemetry/prometheus.h"                  // IWYU pragma: export
 #include "halfway/telemetry/registry.h"                    // IWYU pragma: export
+#include "halfway/telemetry/trace.h"                       // IWYU pragma: export
 #include "halfway/training/adam.h"                         // IWYU pragma: export
 #include "halfway/training/block_moments.h"                // IWYU pragma: export
 #include "halfway/training/fp8_scaling.h"                  // IWYU pragma: export
