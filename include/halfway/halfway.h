@@ -21,6 +21,7 @@
 #include "halfway/fidelity/health.h"                       // IWYU pragma: export
 #include "halfway/fidelity/logit_comparison.h"             // IWYU pragma: export
 #include "halfway/fidelity/rank_correlation.h"             // IWYU pragma: export
+#include "halfway/fidelity/run_comparison.h"               // IWYU pragma: export
 #include "halfway/nn/activation.h"                         // IWYU pragma: export
 #include "halfway/nn/attention.h"                          // IWYU pragma: export
 #include "halfway/nn/conv2d.h"                             // IWYU pragma: export

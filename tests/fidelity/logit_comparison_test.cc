@@ -106,6 +106,20 @@ TEST(LogitComparison, MergesToTheSameAsOne) {
   EXPECT_GT(all.mean_kl(), 0);
 }
 
+TEST(LogitComparison, IntervalsAreThoseOfItsCountsAndDivergences) {
+  // Divergences of ln(2) / 4 and 0 as in the first case: mean m = ln(2) / 8, deviation m sqrt(2); of
+  // Student's distribution with 1 degree of freedom 12.706 is the 97.5 % quantile.
+  const float log2 = std::log(2.0f);
+  logit_comparison c(1);
+  c.add(rows_of({{log2, 0, 0}, {5, 1, 2}}), rows_of({{0, log2, 0}, {5, 1, 2}}));
+  const auto [low, high] = c.mean_kl_interval();
+  EXPECT_NEAR(low, (1 - 12.7062047) * std::log(2.0) / 8, 1e-6);  // logits are rounded to float
+  EXPECT_NEAR(high, (1 + 12.7062047) * std::log(2.0) / 8, 1e-6);
+  EXPECT_EQ(c.top1_interval(0.9).low, halfway::wilson_interval(1, 2, 0.9).low);
+  EXPECT_EQ(c.top1_interval(0.9).high, halfway::wilson_interval(1, 2, 0.9).high);
+  EXPECT_TRUE(std::isnan(logit_comparison().mean_kl_interval().low));
+}
+
 TEST(LogitComparison, RefusesWhatDoesNotFit) {
   logit_comparison c;
   expect_error([&] { c.add(matrix<float>(2, 3), matrix<float>(2, 4)); },

@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "halfway/core/error.h"
+#include "halfway/fidelity/confidence.h"
 #include "halfway/fidelity/rounding_error.h"
 #include "halfway/ops/row_arguments.h"
 #include "halfway/types/dtype.h"
@@ -76,6 +77,7 @@ class comparison {
     max_ulps_ = std::max(max_ulps_, other.max_ulps_);
     errors_ += other.errors_;
     squared_errors_ += other.squared_errors_;
+    fourth_powers_ += other.fourth_powers_;
     baseline_squares_ += other.baseline_squares_;
     candidate_squares_ += other.candidate_squares_;
     products_ += other.products_;
@@ -98,6 +100,18 @@ class comparison {
   double mean_error() const { return figure(errors_ / static_cast<double>(count_)); }
   /// The root of the mean (c - b)^2.
   double rmse() const { return figure(std::sqrt(squared_errors_ / static_cast<double>(count_))); }
+
+  /// Of the mean error, and of the RMSE, of all pairs that are like these and independent of each
+  /// other: as mean_interval, of the errors and of their squares. NaN for fewer than 2 pairs. Error:
+  /// a confidence outside (0, 1).
+  confidence_interval mean_error_interval(double confidence = 0.95) const {
+    return detail::mean_interval_of_sums(count_, errors_, squared_errors_, confidence);
+  }
+  confidence_interval rmse_interval(double confidence = 0.95) const {
+    const auto [low, high] =
+        detail::mean_interval_of_sums(count_, squared_errors_, fourth_powers_, confidence);
+    return {low < 0 ? 0 : std::sqrt(low), std::sqrt(high)};
+  }
 
   /// Signal to quantization noise, 10 log10(sum b^2 / sum (c - b)^2), in decibels. Infinite where
   /// nothing differs, -infinite where the baseline is 0 throughout and the candidate is not.
@@ -134,6 +148,7 @@ class comparison {
     ++count_;
     errors_ += e;
     squared_errors_ += e * e;
+    fourth_powers_ += e * e * e * e;
     baseline_squares_ += b * b;
     candidate_squares_ += c * c;
     products_ += b * c;
@@ -151,7 +166,7 @@ class comparison {
   int mantissa_bits_ = 0;
   std::size_t count_ = 0, broken_ = 0, excluded_ = 0;
   double max_error_ = 0, max_relative_ = 0, max_ulps_ = 0;
-  double errors_ = 0, squared_errors_ = 0;
+  double errors_ = 0, squared_errors_ = 0, fourth_powers_ = 0;
   double baseline_squares_ = 0, candidate_squares_ = 0, products_ = 0;
 };
 

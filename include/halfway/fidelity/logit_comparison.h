@@ -18,6 +18,7 @@
 
 #include "halfway/core/error.h"
 #include "halfway/core/matrix.h"
+#include "halfway/fidelity/confidence.h"
 #include "halfway/ops/row_arguments.h"
 
 namespace halfway {
@@ -66,6 +67,7 @@ class logit_comparison {
     top1_ += other.top1_;
     top_k_ += other.top_k_;
     kl_ += other.kl_;
+    kl_squares_ += other.kl_squares_;
     max_kl_ = std::max(max_kl_, other.max_kl_);
   }
 
@@ -81,12 +83,20 @@ class logit_comparison {
     return rows_ == broken_ ? std::numeric_limits<double>::quiet_NaN()
                             : kl_ / static_cast<double>(rows_ - broken_);
   }
+  /// Of the mean over all rows that are like these and independent: as mean_interval.
+  confidence_interval mean_kl_interval(double confidence = 0.95) const {
+    return detail::mean_interval_of_sums(rows_ - broken_, kl_, kl_squares_, confidence);
+  }
   double max_kl() const {
     return rows_ == broken_ ? std::numeric_limits<double>::quiet_NaN() : max_kl_;
   }
 
   /// The share of rows whose largest logit is in the same place; of equal ones the first counts.
   double top1_agreement() const { return share(static_cast<double>(top1_)); }
+  /// Of the same share of all rows that are like these and independent: as wilson_interval.
+  confidence_interval top1_interval(double confidence = 0.95) const {
+    return wilson_interval(top1_, rows_, confidence);
+  }
   /// The mean share of the baseline's k first choices that are among the candidate's k first, whatever
   /// their order; of all choices where there are fewer.
   double top_k_agreement() const { return share(top_k_); }
@@ -149,6 +159,7 @@ class logit_comparison {
     }
     const double kl = divergence(base, other);
     kl_ += kl;
+    kl_squares_ += kl * kl;
     max_kl_ = std::max(max_kl_, kl);
     const std::size_t k = std::min(k_, base.size());
     std::vector<std::size_t> chosen = first_choices(base, k), others = first_choices(other, k);
@@ -161,7 +172,7 @@ class logit_comparison {
 
   std::size_t k_;
   std::size_t rows_ = 0, broken_ = 0, excluded_ = 0, top1_ = 0;
-  double top_k_ = 0, kl_ = 0, max_kl_ = 0;
+  double top_k_ = 0, kl_ = 0, kl_squares_ = 0, max_kl_ = 0;
 };
 
 }  // namespace halfway
