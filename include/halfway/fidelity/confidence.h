@@ -111,10 +111,10 @@ inline confidence_interval wilson_interval(std::size_t successes, std::size_t tr
   const double z = detail::normal_quantile((1 - confidence) / 2);
   const double n = static_cast<double>(trials), p = static_cast<double>(successes) / n;
   const double middle = (p + z * z / (2 * n)) / (1 + z * z / n);
-  const double half = z / (1 + z * z / n) * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+  const double margin = z / (1 + z * z / n) * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
   // At the ends the interval ends there too, which rounding may miss.
-  return {successes == 0 ? 0 : std::max(middle - half, 0.0),
-          successes == trials ? 1 : std::min(middle + half, 1.0)};
+  return {successes == 0 ? 0 : std::max(middle - margin, 0.0),
+          successes == trials ? 1 : std::min(middle + margin, 1.0)};
 }
 
 /// The mean of all, of which `count` independent ones have this mean and variance (their sum of
@@ -129,9 +129,9 @@ inline confidence_interval mean_interval(std::size_t count, double mean, double 
     fail(detail::concat(where, ": variance (", variance, ") must not be negative"));
   if (count < 2) return {};
   const double n = static_cast<double>(count);
-  const double half =
+  const double margin =
       detail::student_quantile((1 - confidence) / 2, n - 1) * std::sqrt(variance / n);
-  return {mean - half, mean + half};
+  return {mean - margin, mean + margin};
 }
 
 namespace detail {
