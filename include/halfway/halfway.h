@@ -17,6 +17,7 @@
 #include "halfway/core/warning.h"                          // IWYU pragma: export
 #include "halfway/fidelity/comparison.h"                   // IWYU pragma: export
 #include "halfway/fidelity/confidence.h"                   // IWYU pragma: export
+#include "halfway/fidelity/drift.h"                        // IWYU pragma: export
 #include "halfway/fidelity/error_bound.h"                  // IWYU pragma: export
 #include "halfway/fidelity/health.h"                       // IWYU pragma: export
 #include "halfway/fidelity/logit_comparison.h"             // IWYU pragma: export
