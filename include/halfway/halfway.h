@@ -15,12 +15,14 @@
 #include "halfway/core/matrix.h"                           // IWYU pragma: export
 #include "halfway/core/thread_pool.h"                      // IWYU pragma: export
 #include "halfway/core/warning.h"                          // IWYU pragma: export
+#include "halfway/fidelity/canary.h"                       // IWYU pragma: export
 #include "halfway/fidelity/comparison.h"                   // IWYU pragma: export
 #include "halfway/fidelity/confidence.h"                   // IWYU pragma: export
 #include "halfway/fidelity/drift.h"                        // IWYU pragma: export
 #include "halfway/fidelity/error_bound.h"                  // IWYU pragma: export
 #include "halfway/fidelity/health.h"                       // IWYU pragma: export
 #include "halfway/fidelity/logit_comparison.h"             // IWYU pragma: export
+#include "halfway/fidelity/metrics.h"                      // IWYU pragma: export
 #include "halfway/fidelity/rank_correlation.h"             // IWYU pragma: export
 #include "halfway/fidelity/run_comparison.h"               // IWYU pragma: export
 #include "halfway/nn/activation.h"                         // IWYU pragma: export
@@ -75,6 +77,7 @@
 #include "halfway/precision/graph.h"                       // IWYU pragma: export
 #include "halfway/precision/graph_search.h"                // IWYU pragma: export
 #include "halfway/precision/layer_rules.h"                 // IWYU pragma: export
+#include "halfway/precision/metrics.h"                     // IWYU pragma: export
 #include "halfway/precision/op_registry.h"                 // IWYU pragma: export
 #include "halfway/precision/op_table.h"                    // IWYU pragma: export
 #include "halfway/precision/parameter.h"                   // IWYU pragma: export
@@ -108,6 +111,7 @@
 #include "halfway/quantization/row_observers.h"            // IWYU pragma: export
 #include "halfway/quantization/smooth.h"                   // IWYU pragma: export
 #include "halfway/telemetry/metrics.h"                     // IWYU pragma: export
+#include "halfway/telemetry/names.h"                       // IWYU pragma: export
 #include "halfway/telemetry/prometheus.h"                  // IWYU pragma: export
 #include "halfway/telemetry/registry.h"                    // IWYU pragma: export
 #include "halfway/telemetry/trace.h"                       // IWYU pragma: export
@@ -118,6 +122,7 @@
 #include "halfway/training/gradient_clipping.h"            // IWYU pragma: export
 #include "halfway/training/lion.h"                         // IWYU pragma: export
 #include "halfway/training/loss_scaler.h"                  // IWYU pragma: export
+#include "halfway/training/metrics.h"                      // IWYU pragma: export
 #include "halfway/training/optimizer.h"                    // IWYU pragma: export
 #include "halfway/training/optimizer_step.h"               // IWYU pragma: export
 #include "halfway/training/sgd.h"                          // IWYU pragma: export
