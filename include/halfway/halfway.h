@@ -20,6 +20,7 @@
 #include "halfway/fidelity/confidence.h"                   // IWYU pragma: export
 #include "halfway/fidelity/drift.h"                        // IWYU pragma: export
 #include "halfway/fidelity/error_bound.h"                  // IWYU pragma: export
+#include "halfway/fidelity/error_budget.h"                 // IWYU pragma: export
 #include "halfway/fidelity/health.h"                       // IWYU pragma: export
 #include "halfway/fidelity/logit_comparison.h"             // IWYU pragma: export
 #include "halfway/fidelity/metrics.h"                      // IWYU pragma: export
