@@ -34,8 +34,8 @@ enum class canary_verdict {
 /// the margin, the probability that the verdict is ever `worse` is at most `error`; so is that of
 /// `acceptable` for one whose difference is at least the margin. Nothing is assumed of the
 /// distribution, and independence only so far that the mean given all that came before is on that
-/// side of the margin. It can stay undecided for ever only if the mean is within 2^-13 of the variance
-/// of the margin.
+/// side of the margin. It can stay undecided for ever only if the mean is nearer to the margin than
+/// about 2^-13 times the variance.
 ///
 /// Testing by betting (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
 /// betting", 2023, section 4): who bets a fraction f of their capital on d > margin, at odds fair at
