@@ -128,7 +128,7 @@ TEST(Canary, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(std::isnan(c.mean_difference()));
   expect_error([&] { c.merge(canary(0.2)); }, {"other.margin (0.2)", "margin (0.1)"});
   expect_error([] { canary k(1); }, {"halfway::canary", "margin (1)"});
-  expect_error([] { canary k(0.5, 0); }, {"error (0)"});
+  expect_error([] { canary k(0.5, 0); }, {"error_rate (0)"});
 }
 
 }  // namespace

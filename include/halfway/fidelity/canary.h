@@ -31,7 +31,7 @@ enum class canary_verdict {
 /// latency limit, min(KL, 1)): whether the mean of d = candidate - baseline is above `margin`.
 ///
 /// However long it runs and however often one looks, of a candidate whose mean difference is at most
-/// the margin, the probability that the verdict is ever `worse` is at most `error`; so is that of
+/// the margin, the probability that the verdict is ever `worse` is at most `error_rate`; so is that of
 /// `acceptable` for one whose difference is at least the margin. Nothing is assumed of the
 /// distribution, and independence only so far that the mean given all that came before is on that
 /// side of the margin. It can stay undecided for ever only if the mean is nearer to the margin than
@@ -40,23 +40,24 @@ enum class canary_verdict {
 /// Testing by betting (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
 /// betting", 2023, section 4): who bets a fraction f of their capital on d > margin, at odds fair at
 /// the margin, has prod (1 + f (d - margin) / (1 + margin)), whose mean cannot grow if the claim is
-/// wrong. By Ville's inequality it ever reaches 1 / error with a probability of at most `error`.
+/// wrong. By Ville's inequality it ever reaches 1 / error_rate with a probability of at most `error_rate`.
 /// Here the capital is spread over the fractions 1/2, 1/4 ... 2^-12, of which one is within a factor
 /// of sqrt(2) of the best where that is between 2^-12.5 and 2^-0.5; it costs ln(12) of log evidence.
 ///
-/// About 2 variance (ln(1 / error) + ln 12) / (mean - margin)^2 pairs decide, times 1.2 at most, while
+/// About 2 variance (ln(1 / error_rate) + ln 12) / (mean - margin)^2 pairs decide, times 1.2 at most, while
 /// the difference is small against the variance. A value type of constant size; not for several
 /// threads at once (give each its own, then merge and let only the merged one decide).
 class canary {
  public:
   /// `margin`: by how much the candidate's mean loss may exceed the baseline's; negative if it must
-  /// be better. Errors: a margin outside (-1, 1), an error outside (0, 1).
-  explicit canary(double margin, double error = 0.001) : margin_(margin), error_(error) {
+  /// be better. Errors: a margin outside (-1, 1), an error_rate outside (0, 1).
+  explicit canary(double margin, double error_rate = 0.001)
+      : margin_(margin), error_rate_(error_rate) {
     constexpr std::string_view where = "halfway::canary";
     if (!(margin > -1 && margin < 1)) [[unlikely]]
       fail(detail::concat(where, ": margin (", margin, ") must be within (-1, 1)"));
-    if (!(error > 0 && error < 1)) [[unlikely]]
-      fail(detail::concat(where, ": error (", error, ") must be within (0, 1)"));
+    if (!(error_rate > 0 && error_rate < 1)) [[unlikely]]
+      fail(detail::concat(where, ": error_rate (", error_rate, ") must be within (0, 1)"));
   }
 
   /// Takes in the losses of both for one input. Error: one outside [0, 1], NaN included: a loss of
@@ -77,12 +78,12 @@ class canary {
     differences_ += d;
   }
 
-  /// As if this had seen the other's pairs, too. Error: another margin or error.
+  /// As if this had seen the other's pairs, too. Error: another margin or error_rate.
   void merge(const canary& other) {
-    if (margin_ != other.margin_ || error_ != other.error_) [[unlikely]] {
+    if (margin_ != other.margin_ || error_rate_ != other.error_rate_) [[unlikely]] {
       fail(detail::concat("halfway::canary::merge: other.margin (", other.margin_,
-                          ") and other.error (", other.error_, ") must equal margin (", margin_,
-                          ") and error (", error_, ")"));
+                          ") and other.error_rate (", other.error_rate_, ") must equal margin (",
+                          margin_, ") and error_rate (", error_rate_, ")"));
     }
     for (std::size_t i = 0; i != fractions; ++i) {
       log_above_[i] += other.log_above_[i];
@@ -94,19 +95,19 @@ class canary {
 
   /// What is proven by now. The first verdict counts: with further pairs the evidence may fall again.
   canary_verdict decide() const {
-    const double needed = -std::log(error_);
+    const double needed = -std::log(error_rate_);
     if (log_evidence_of_worse() >= needed) return canary_verdict::worse;
     if (log_evidence_of_acceptable() >= needed) return canary_verdict::acceptable;
     return canary_verdict::undecided;
   }
 
-  /// ln of the capital of who bet on either; at ln(1 / error) it is proven.
+  /// ln of the capital of who bet on either; at ln(1 / error_rate) it is proven.
   double log_evidence_of_worse() const { return log_mean(log_above_); }
   double log_evidence_of_acceptable() const { return log_mean(log_below_); }
 
   std::size_t count() const { return count_; }
   double margin() const { return margin_; }
-  double error() const { return error_; }
+  double error_rate() const { return error_rate_; }
   /// Of the pairs so far; NaN of none.
   double mean_difference() const {
     return count_ == 0 ? std::numeric_limits<double>::quiet_NaN()
@@ -129,7 +130,7 @@ class canary {
     return largest + std::log(sum / fractions);
   }
 
-  double margin_, error_;
+  double margin_, error_rate_;
   log_capitals log_above_{}, log_below_{};
   std::size_t count_ = 0;
   double differences_ = 0;

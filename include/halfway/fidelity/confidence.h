@@ -48,7 +48,8 @@ inline double normal_quantile(double tail) {
 }
 
 // The continued fraction of the regularized incomplete beta function I_x(a, b) (DLMF 8.17.22), by
-// Lentz's algorithm (Thompson and Barnett, 1986). It converges fast for x up to (a + 1) / (a + b + 2).
+// Lentz's algorithm (Thompson and Barnett, 1986). It converges fast for x up to
+// (a + 1) / (a + b + 2).
 inline double incomplete_beta_fraction(double a, double b, double x) {
   const double front = std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) +
                                 a * std::log(x) + b * std::log1p(-x)) /
@@ -70,7 +71,8 @@ inline double incomplete_beta_fraction(double a, double b, double x) {
   return front * f;
 }
 
-// The share of Student's distribution above t: I_x(freedom / 2, 1/2) / 2, x = freedom / (freedom + t^2).
+// The share of Student's distribution above t: I_x(freedom / 2, 1/2) / 2,
+// x = freedom / (freedom + t^2).
 inline double student_tail(double t, double freedom) {
   const double a = freedom / 2, b = 0.5, sum = freedom + t * t;
   const double x = freedom / sum;

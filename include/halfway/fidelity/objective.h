@@ -74,10 +74,10 @@ constexpr const fidelity_metric* find_fidelity_metric(std::string_view name) {
 /// alone) no objective is met: the figures leave it out.
 class objective {
  public:
-  /// With a confidence other than 0, the whole interval has to keep the limit, not only what was measured: proven
-  /// for all data of the kind, as far as what was measured is independent. Errors: an unknown metric, a
-  /// limit that is NaN, a confidence outside (0, 1), a confidence for a metric without an interval
-  /// (only rmse, mean_kl and top1_agreement have one).
+  /// With a confidence other than 0, the whole interval has to keep the limit, not only what was
+  /// measured: proven for all data of the kind, as far as what was measured is independent. Errors: an
+  /// unknown metric, a limit that is NaN, a confidence outside [0, 1), a confidence for a metric
+  /// without an interval (only rmse, mean_kl and top1_agreement have one).
   objective(std::string_view metric, double limit, double confidence = 0)
       : metric_(&known(metric)), limit_(limit), confidence_(confidence) {
     if (std::isnan(limit)) [[unlikely]]
