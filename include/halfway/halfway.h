@@ -113,6 +113,7 @@
 #include "halfway/quantization/row_observers.h"            // IWYU pragma: export
 #include "halfway/quantization/smooth.h"                   // IWYU pragma: export
 #include "halfway/telemetry/metrics.h"                     // IWYU pragma: export
+#include "halfway/telemetry/metrics_json.h"                // IWYU pragma: export
 #include "halfway/telemetry/names.h"                       // IWYU pragma: export
 #include "halfway/telemetry/prometheus.h"                  // IWYU pragma: export
 #include "halfway/telemetry/registry.h"                    // IWYU pragma: export

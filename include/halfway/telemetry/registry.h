@@ -10,6 +10,7 @@
 #define HALFWAY_TELEMETRY_REGISTRY_H_
 
 #include <algorithm>
+#include <chrono>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -148,6 +149,9 @@ class registry {
     return get<histogram>(where, name, help, std::move(labels), bounds);
   }
 
+  /// When this was made, and so since when counters count.
+  std::chrono::system_clock::time_point created() const { return created_; }
+
   /// Every value, families by name.
   std::vector<family_snapshot> snapshot() const {
     const std::lock_guard lock(mutex_);
@@ -237,6 +241,7 @@ class registry {
     }
   }
 
+  std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
   mutable std::mutex mutex_;
   std::map<std::string, family, std::less<>> families_;
 };
