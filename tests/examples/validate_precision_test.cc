@@ -15,6 +15,7 @@
 #include "examples/run_command.h"
 #include "halfway/io/safetensors_writer.h"
 #include "halfway/types/bfloat16.h"
+#include "support/guide.h"
 #include "support/temporary_folder.h"
 
 namespace {
@@ -138,6 +139,17 @@ TEST_F(ValidatePrecision, JudgesLatencyByPercentiles) {
   EXPECT_EQ(r.status, 1) << r.output;
   expect_holds(r.output, "2 of 3 objectives missed");
   expect_holds(r.output, "p80.1 <= 0.4       0.5");
+}
+
+TEST_F(ValidatePrecision, ReadsTheObjectivesOfTheGuide) {
+  const auto blocks = halfway::testing::blocks_of_guide(FIDELITY_GUIDE, "json");
+  ASSERT_EQ(blocks.size(), 1u);
+  std::ofstream(folder_.file("seconds.json")) << "[0.01, 0.02]";
+  const command_result r = run(blocks[0], {"--timings", folder_.file("seconds.json")});
+  // Four rows that agree prove little: at least 4 / (4 + 1.96^2) of all do.
+  EXPECT_EQ(r.status, 1) << r.output;
+  expect_holds(r.output, "top1_agreement >= 0.99 (confidence 0.95)  0.510109\n");
+  expect_holds(r.output, "1 of 12 objectives missed");
 }
 
 TEST_F(ValidatePrecision, Returns2OnBadInput) {
