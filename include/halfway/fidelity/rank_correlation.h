@@ -40,7 +40,7 @@ inline bool has_nan(const std::vector<float>& x) {
 inline std::vector<std::size_t> ascending(const std::vector<float>& x) {
   std::vector<std::size_t> order(x.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, [&](std::size_t i, std::size_t j) { return x[i] < x[j]; });
+  std::ranges::sort(order, [&](std::size_t i, std::size_t j) { return x[i] < x[j]; });
   return order;
 }
 
@@ -127,8 +127,11 @@ double kendall_tau(const Baseline& baseline, const Candidate& candidate) {
   if (detail::has_nan(x) || detail::has_nan(y)) return std::numeric_limits<double>::quiet_NaN();
 
   const std::size_t n = x.size();
-  std::vector<std::size_t> order = detail::ascending(y);  // stable: by x, and by y among equals
-  std::ranges::stable_sort(order, [&](std::size_t i, std::size_t j) { return x[i] < x[j]; });
+  std::vector<std::size_t> order(n);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::sort(order, [&](std::size_t i, std::size_t j) {
+    return x[i] != x[j] ? x[i] < x[j] : y[i] < y[j];
+  });
   std::uint64_t tied_x = 0, tied_y = 0, tied_both = 0;
   const auto count_in = [](std::uint64_t& pairs) {
     return [&pairs](std::size_t begin, std::size_t end) {
