@@ -27,7 +27,7 @@ void on_threads(int threads, const std::function<void(int)>& body) {
   for (std::thread& t : all) t.join();
 }
 
-TEST(Metrics, CountersLoseNothing) {
+TEST(Metrics, CountersLoseNothingOfThreads) {
   counter c;
   on_threads(4, [&c](int t) {
     for (int i = 0; i != 10000; ++i) c.add(static_cast<std::uint64_t>(t));
@@ -35,7 +35,7 @@ TEST(Metrics, CountersLoseNothing) {
   EXPECT_EQ(c.value(), 60000u);
 }
 
-TEST(Metrics, GaugesAddUp) {
+TEST(Metrics, GaugesAddUpOverThreads) {
   gauge g;
   g.set(-8);
   on_threads(4, [&g](int t) {
@@ -61,7 +61,7 @@ TEST(Metrics, HistogramsCountEachSideOfABound) {
   EXPECT_TRUE(std::isnan(of_nan.values().sum));
 }
 
-TEST(Metrics, HistogramsLoseNothing) {
+TEST(Metrics, HistogramsLoseNothingOfThreads) {
   histogram h({1, 2, 3});
   on_threads(4, [&h](int t) {
     for (int i = 0; i != 10000; ++i) h.observe(t + 0.5);

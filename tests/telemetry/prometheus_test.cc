@@ -4,8 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
-#include <string>
+#include <utility>
 
 #include "telemetry/promtool.h"
 
@@ -47,7 +48,7 @@ app_run_seconds_bucket{p="x",le="0.001"} 1
 app_run_seconds_bucket{p="x",le="0.25"} 3
 app_run_seconds_bucket{p="x",le="1e+06"} 4
 app_run_seconds_bucket{p="x",le="+Inf"} 5
-app_run_seconds_sum{p="x"} 3000002.376
+app_run_seconds_sum{p="x"} 3.000002376e+06
 app_run_seconds_count{p="x"} 5
 # HELP app_steps_total Steps, by outcome.
 # TYPE app_steps_total counter
@@ -66,6 +67,22 @@ TEST(Prometheus, WritesTheFormatByteByByte) {
   EXPECT_EQ(to_prometheus_text(r), "");
   fill(r);
   EXPECT_EQ(to_prometheus_text(r), page);
+}
+
+// Go's strconv.FormatFloat(x, 'g', -1, 64).
+TEST(Prometheus, WritesNumbersAsGoDoes) {
+  for (const auto& [value, text] :
+       std::initializer_list<std::pair<double, const char*>>{{1e-5, "1e-05"},
+                                                             {1.5e-5, "1.5e-05"},
+                                                             {0.0001, "0.0001"},
+                                                             {0.00025, "0.00025"},
+                                                             {100000, "100000"},
+                                                             {123456.5, "123456.5"},
+                                                             {1e6, "1e+06"},
+                                                             {3000002.5, "3.0000025e+06"},
+                                                             {1e100, "1e+100"}}) {
+    EXPECT_EQ(detail::prometheus_number(value), text);
+  }
 }
 
 TEST(Prometheus, PromtoolHasNothingToSay) {

@@ -81,7 +81,7 @@ TEST(Trace, WritesAnEventByteByByte) {
       "\"5x6\",\"precision\":\"float16\",\"bytes\":30,\"gigabytes_per_second\":0.5}}\n]}\n");
 }
 
-TEST(Trace, KeepsTheFirstAndCountsTheRest) {
+TEST(Trace, KeepsTheFirstOfManyThreadsAndCountsTheRest) {
   recording r(1000);
   std::vector<std::thread> threads;
   for (int t = 0; t != 4; ++t) {

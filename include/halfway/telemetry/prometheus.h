@@ -7,6 +7,7 @@
 #ifndef HALFWAY_TELEMETRY_PROMETHEUS_H_
 #define HALFWAY_TELEMETRY_PROMETHEUS_H_
 
+#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -39,11 +40,14 @@ inline std::string prometheus_escaped(std::string_view text, bool quotes) {
   return escaped;
 }
 
-// The shortest text that reads back as the same value.
+// The shortest digits that read back as the same value, in the form that Go's clients write and so
+// others compare `le` with: 0.0001 and 100000, but 1e-05 and 1e+06.
 inline std::string prometheus_number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
-  return halfway::detail::to_text(value);
+  char text[64];
+  const auto end = std::to_chars(text, text + sizeof(text), value, std::chars_format::general).ptr;
+  return std::string(text, end);
 }
 inline std::string prometheus_number(std::uint64_t value) {
   return halfway::detail::to_text(value);
