@@ -8,13 +8,13 @@ list(APPEND CMAKE_MODULE_PATH ${PROJECT_SOURCE_DIR}/cmake/find)
 add_library(halfway_warnings INTERFACE)
 target_compile_options(halfway_warnings INTERFACE -Wall -Wextra -Wconversion -Wshadow)
 
-# Each SIMD target costs a second or more in every file with kernels. With OFF our programs have three of x86's six: SSE2,
-# AVX2 and the best that this machine runs. A whole program must agree, so libraries link this PUBLIC.
+# Each SIMD target costs a second or more in every file with kernels. With OFF our programs have two of x86's six: SSE2,
+# which is always there, and the best that this machine runs. A whole program must agree, so libraries link this PUBLIC.
 option(HALFWAY_ALL_SIMD_TARGETS "Compile the project's own programs for every SIMD target" ON)
 add_library(halfway_simd_targets INTERFACE)
 if(NOT HALFWAY_ALL_SIMD_TARGETS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND EXISTS /proc/cpuinfo)
   file(STRINGS /proc/cpuinfo flags REGEX "^flags" LIMIT_COUNT 1)
-  set(disabled HWY_SSSE3 HWY_SSE4 HWY_AVX3 HWY_AVX3_DL HWY_AVX3_ZEN4 HWY_AVX3_SPR "(1LL<<3)") # bit 3: simd/targets.h
+  set(disabled HWY_SSSE3 HWY_SSE4 HWY_AVX2 HWY_AVX3 HWY_AVX3_DL HWY_AVX3_ZEN4 HWY_AVX3_SPR "(1LL<<3)") # bit 3: simd/targets.h
   if(flags MATCHES "avx512_fp16")
     list(REMOVE_ITEM disabled HWY_AVX3_SPR)
   elseif(flags MATCHES "avx512_bf16")
@@ -23,6 +23,8 @@ if(NOT HALFWAY_ALL_SIMD_TARGETS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64
     list(REMOVE_ITEM disabled HWY_AVX3_DL)
   elseif(flags MATCHES "avx512vl")
     list(REMOVE_ITEM disabled HWY_AVX3)
+  else()
+    list(REMOVE_ITEM disabled HWY_AVX2)
   endif()
   list(JOIN disabled "|" disabled)
   target_compile_definitions(halfway_simd_targets INTERFACE "HWY_DISABLED_TARGETS=(${disabled})")
