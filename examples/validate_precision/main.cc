@@ -3,7 +3,7 @@
 // candidate keeps its objectives:
 //
 //   validate_precision --baseline fp32.safetensors --candidate bf16.safetensors --slo slo.json
-//       [--timings seconds.json] [--junit result.xml]
+//       [--data labels.safetensors] [--timings seconds.json] [--junit result.xml]
 //
 //   0  every objective is met
 //   1  one is missed: a table says which and where
@@ -13,6 +13,7 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -29,7 +30,7 @@ namespace {
 using namespace validate;
 
 struct options {
-  std::string baseline, candidate, slo, timings, junit;
+  std::string baseline, candidate, slo, data, timings, junit;
 };
 
 report::table tensors_table(const validation& v) {
@@ -57,7 +58,9 @@ report::table missed_table(const std::vector<verdict>& verdicts) {
 bool run_program(const options& o) {
   const slo objectives = read_slo(o.slo);
   const halfway::safetensors_file baseline(o.baseline), candidate(o.candidate);
-  validation v = compare(baseline, candidate, objectives);
+  std::optional<halfway::safetensors_file> data;
+  if (!o.data.empty()) data.emplace(o.data);
+  validation v = compare(baseline, candidate, objectives, data ? &*data : nullptr);
   if (objectives.latency.empty() != o.timings.empty()) {
     throw std::runtime_error(o.timings.empty() ? o.slo + ": latency needs --timings"
                                                : "--timings needs latency in " + o.slo);
@@ -92,6 +95,7 @@ int main(int argc, char** argv) {
   app.add_option("--baseline", o.baseline, "Tensors that are right")->required();
   app.add_option("--candidate", o.candidate, "Tensors of the same names and shapes")->required();
   app.add_option("--slo", o.slo, "Objectives (JSON; docs/fidelity.md)")->required();
+  app.add_option("--data", o.data, "The right choices of logits: integers under their names");
   app.add_option("--timings", o.timings, "The candidate's latencies, an array (JSON)");
   app.add_option("--junit", o.junit, "Where to write JUnit XML");
   try {

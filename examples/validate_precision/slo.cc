@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "slo.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <stdexcept>
 #include <string_view>
 
@@ -48,6 +49,9 @@ const json& array_of(const std::string& where, const json& value) {
   return checked(where, value, value.is_array(), "an array");
 }
 
+constexpr std::array<std::string_view, 5> no_metrics = {"match", "confidence", "top_k",
+                                                        "accuracy_drop", "error_rate"};
+
 tensor_rule tensor_rule_of(const std::string& where, const json& value) {
   tensor_rule rule;
   double confidence = 0;
@@ -59,6 +63,18 @@ tensor_rule tensor_rule_of(const std::string& where, const json& value) {
       if (!(confidence > 0 && confidence < 1))
         throw std::runtime_error(at + " must be within (0, 1)");
     }
+    if (key == "accuracy_drop" || key == "error_rate") {
+      const double number = number_of(at, v);
+      const bool is_drop = key == "accuracy_drop";
+      if (!(number > (is_drop ? -1 : 0) && number < 1))
+        throw std::runtime_error(at +
+                                 (is_drop ? " must be within (-1, 1)" : " must be within (0, 1)"));
+      if (is_drop) {
+        rule.accuracy_drop = number;
+      } else {
+        rule.error_rate = number;
+      }
+    }
     if (key == "top_k") {
       if (!v.is_number_unsigned() || v == 0u)
         throw std::runtime_error(at + " must be a whole number from 1 on, not " + v.dump());
@@ -68,7 +84,7 @@ tensor_rule tensor_rule_of(const std::string& where, const json& value) {
   if (rule.match.empty()) throw std::runtime_error(where + " has no \"match\"");
   bool any_interval = false;
   for (const auto& [key, v] : value.items()) {
-    if (key == "match" || key == "confidence" || key == "top_k") continue;
+    if (std::ranges::find(no_metrics, key) != no_metrics.end()) continue;
     const halfway::fidelity_metric* metric = halfway::find_fidelity_metric(key);
     const bool has_interval = metric != nullptr && (metric->values_interval != nullptr ||
                                                     metric->logits_interval != nullptr);
@@ -78,7 +94,10 @@ tensor_rule tensor_rule_of(const std::string& where, const json& value) {
   }
   if (confidence != 0 && !any_interval)
     throw std::runtime_error(where + ".confidence stands with no metric that has an interval");
-  if (rule.objectives.empty()) throw std::runtime_error(where + " has no objective");
+  if (value.contains("error_rate") && !rule.accuracy_drop)
+    throw std::runtime_error(where + ".error_rate stands without accuracy_drop");
+  if (rule.objectives.empty() && !rule.accuracy_drop)
+    throw std::runtime_error(where + " has no objective");
   return rule;
 }
 

@@ -6,7 +6,7 @@
 //     "order": ["embedding*", "blocks.*", "logits"],
 //     "tensors": [
 //       {"match": "*", "sqnr_db": 30, "cosine": 0.999},
-//       {"match": "logits", "top1_agreement": 0.99, "confidence": 0.95}
+//       {"match": "logits", "top1_agreement": 0.99, "confidence": 0.95, "accuracy_drop": 0.01}
 //     ],
 //     "latency": {"p50": 0.012, "p99": 0.050}
 //   }
@@ -14,6 +14,7 @@
 #define HALFWAY_EXAMPLES_VALIDATE_PRECISION_SLO_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct tensor_rule {
   std::string match;
   std::vector<halfway::objective> objectives;
   std::size_t top_k = 5;  // of top_k_agreement
+  // By how much the share of mistakes may grow, and how often the test of it may err.
+  std::optional<double> accuracy_drop = {};
+  double error_rate = 0.001;
 };
 
 // At most `limit`, in the unit of the timings, for `percent` of them.

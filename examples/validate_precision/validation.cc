@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "accuracy.h"
 #include "halfway/core/matrix.h"
 #include "halfway/fidelity/logit_comparison.h"
 #include "halfway/io/safetensors.h"
@@ -126,7 +127,13 @@ verdict judge(const std::string& name, const halfway::objective& o, const Compar
 }  // namespace
 
 validation compare(const safetensors_file& baseline, const safetensors_file& candidate,
-                   const slo& objectives) {
+                   const slo& objectives, const safetensors_file* data) {
+  const bool wanted = std::ranges::any_of(
+      objectives.tensors, [](const tensor_rule& rule) { return rule.accuracy_drop.has_value(); });
+  if (wanted != (data != nullptr)) {
+    throw std::runtime_error(wanted ? "accuracy_drop needs --data"
+                                    : "--data needs a rule with accuracy_drop");
+  }
   validation v{halfway::run_comparison(objectives.ulp_type), {}, {}, {}};
   std::vector<bool> used(objectives.tensors.size());
   for (const std::string& name : names_in_order(baseline, candidate, objectives)) {
@@ -147,8 +154,13 @@ validation compare(const safetensors_file& baseline, const safetensors_file& can
         if (!halfway::matches_pattern(rule.match, name)) continue;
         used[r] = true;
         halfway::logit_comparison logits(rule.top_k);
-        if (std::ranges::any_of(rule.objectives, &halfway::objective::of_logits))
-          logits.add(rows_of(baseline, name), rows_of(candidate, name));
+        if (rule.accuracy_drop ||
+            std::ranges::any_of(rule.objectives, &halfway::objective::of_logits)) {
+          const auto base_rows = rows_of(baseline, name), rows = rows_of(candidate, name);
+          logits.add(base_rows, rows);
+          if (rule.accuracy_drop)
+            v.verdicts.push_back(judge_accuracy(name, base_rows, rows, *data, rule));
+        }
         for (const halfway::objective& o : rule.objectives) {
           v.verdicts.push_back(o.of_logits() ? judge(name, o, logits, "rows")
                                              : judge(name, o, values, "values"));

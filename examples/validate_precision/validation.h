@@ -34,10 +34,14 @@ struct validation {
 // Errors (std::exception): tensors that only one file has, shapes that differ, a rule that matches no
 // tensor of floats, an objective of logits for a tensor without dimensions; no tensor at all.
 //
+// `data`: the right choices for rules with accuracy_drop, as accuracy.h says; null without. Errors also:
+// data that no rule asks for, or that one asks for and is not there.
+//
 // Tensors of other types than floats, for which there are no figures, have to be equal bit for bit;
 // float64 is compared as rounded to float32.
 validation compare(const halfway::safetensors_file& baseline,
-                   const halfway::safetensors_file& candidate, const slo& objectives);
+                   const halfway::safetensors_file& candidate, const slo& objectives,
+                   const halfway::safetensors_file* data);
 
 // The smallest of `timings` that at least so many percent of them do not exceed.
 verdict judge_latency(std::vector<double> timings, const latency_rule& rule);

@@ -51,7 +51,8 @@ class ValidatePrecision : public ::testing::Test {
     halfway::safetensors_writer out;
     std::map<std::string, std::vector<bfloat16>> rounded;
     for (const auto& [name, values] : tensors_) {
-      const std::vector<std::uint64_t> shape = {4, values.size() / 4};
+      std::vector<std::uint64_t> shape = {4, values.size() / 4};
+      if (shapes_.contains(name)) shape = shapes_[name];
       if (narrow) {
         for (const float x : values) rounded[name].push_back(bfloat16(x));
         out.add(name, rounded[name], shape);
@@ -76,6 +77,7 @@ class ValidatePrecision : public ::testing::Test {
 
   halfway::testing::temporary_folder folder_;
   std::map<std::string, std::vector<float>> tensors_;
+  std::map<std::string, std::vector<std::uint64_t>> shapes_;  // where not 4 rows
   std::vector<std::int64_t> steps_ = {1, 2, 3};
 };
 
@@ -141,15 +143,62 @@ TEST_F(ValidatePrecision, JudgesLatencyByPercentiles) {
   expect_holds(r.output, "p80.1 <= 0.4       0.5");
 }
 
+// Of 4000 rows of two choices, the right one is 1; logits are (0, x). The canary needs about
+// 2 variance (ln 1000 + ln 12) / difference^2 of them: 1900 with a drop of 0 against 0.01, 400 with
+// one of 0.1 against it.
+TEST_F(ValidatePrecision, TestsWhetherMistakesBecomeMore) {
+  const auto with_mistakes = [&](int percent) {
+    tensors_["scores"].clear();
+    for (int i = 0; i < 4000; ++i) {
+      tensors_["scores"].insert(tensors_["scores"].end(), {0.0f, i % 100 < percent ? -1.0f : 1.0f});
+    }
+  };
+  shapes_["scores"] = {4000, 2};
+  const std::vector<std::int64_t> labels(4000, 1);
+  halfway::safetensors_writer out;
+  out.add("scores", labels);
+  out.write(folder_.file("labels"));
+  const std::vector<std::string> data = {"--data", folder_.file("labels")};
+  const std::string slo = R"({"tensors": [{"match": "scores", "accuracy_drop": 0.01}]})";
+  with_mistakes(10);
+  write(folder_.file("baseline"), false);
+  command_result r = run(slo, data);
+  EXPECT_EQ(r.status, 0) << r.output;
+  with_mistakes(20);
+  r = run(slo, data);
+  EXPECT_EQ(r.status, 1) << r.output;
+  expect_holds(r.output, "accuracy_drop <= 0.01 (error rate 0.001)");
+  expect_holds(r.output, "worse after");
+  with_mistakes(11);  // at the margin nothing can be proven
+  r = run(slo, data);
+  EXPECT_EQ(r.status, 1) << r.output;
+  expect_holds(r.output, "0.01, undecided after 4000 rows");
+
+  EXPECT_EQ(run(slo).status, 2);
+  EXPECT_EQ(run(fair, data).status, 2);
+  r = run(R"({"tensors": [{"match": "logits", "accuracy_drop": 0.01}]})", data);
+  EXPECT_EQ(r.status, 2);
+  expect_holds(r.output, "no tensor \"logits\"");
+  r = run(R"({"tensors": [{"match": "scores", "accuracy_drop": 1}]})", data);
+  EXPECT_EQ(r.status, 2);
+  expect_holds(r.output, "accuracy_drop must be within (-1, 1)");
+}
+
 TEST_F(ValidatePrecision, ReadsTheObjectivesOfTheGuide) {
   const auto blocks = halfway::testing::blocks_of_guide(FIDELITY_GUIDE, "json");
   ASSERT_EQ(blocks.size(), 1u);
   std::ofstream(folder_.file("seconds.json")) << "[0.01, 0.02]";
-  const command_result r = run(blocks[0], {"--timings", folder_.file("seconds.json")});
-  // Four rows that agree prove little: at least 4 / (4 + 1.96^2) of all do.
+  halfway::safetensors_writer labels;
+  const std::vector<std::int32_t> right = {1, 2, 3, 4};
+  labels.add("logits", right);
+  labels.write(folder_.file("labels"));
+  const command_result r =
+      run(blocks[0], {"--timings", folder_.file("seconds.json"), "--data", folder_.file("labels")});
+  // Four rows that agree prove little: at least 4 / (4 + 1.96^2) of all do; nor of mistakes.
   EXPECT_EQ(r.status, 1) << r.output;
-  expect_holds(r.output, "top1_agreement >= 0.99 (confidence 0.95)  0.510109\n");
-  expect_holds(r.output, "1 of 12 objectives missed");
+  expect_holds(r.output, "top1_agreement >= 0.99 (confidence 0.95)  ");
+  expect_holds(r.output, "  0.510109\n");
+  expect_holds(r.output, "2 of 13 objectives missed");
 }
 
 TEST_F(ValidatePrecision, Returns2OnBadInput) {
