@@ -110,11 +110,11 @@ TEST(Exporters, Comparisons) {
   expect_line(r, "halfway_layer_sqnr_db{layer=\"fc1\"} NaN");
   expect_line(r, "halfway_top1_agreement_ratio NaN");
 
-  comparison c(dtype::float32);
+  comparison c(dtype::bfloat16);
   c.add(std::vector<float>{10, 1}, std::vector<float>{11, infinity});
   exported.set(c);
-  expect_line(r, "halfway_layer_sqnr_db{layer=\"fc1\"} 20");        // 10 log10(100 / 1)
-  expect_line(r, "halfway_layer_max_ulps{layer=\"fc1\"} 1048576");  // 1 / 2^(3 - 23)
+  expect_line(r, "halfway_layer_sqnr_db{layer=\"fc1\"} 20");   // 10 log10(100 / 1)
+  expect_line(r, "halfway_layer_max_ulps{layer=\"fc1\"} 16");  // 1 / 2^(3 - 7)
   expect_line(r, "halfway_layer_broken_values{layer=\"fc1\"} 1");
 
   matrix<float> baseline(4, 2), candidate(4, 2);
@@ -131,8 +131,8 @@ TEST(Exporters, Comparisons) {
   expect_line(r, "halfway_broken_rows 1");
   expect_line(r, "halfway_top1_agreement_ratio 0.5");
   expect_line(r, "halfway_top_k_agreement_ratio 0.75");
-  expect_line(r, "halfway_max_kl_nats " + halfway::detail::to_text(l.max_kl()));
-  expect_line(r, "halfway_mean_kl_nats " + halfway::detail::to_text(l.mean_kl()));
+  expect_line(r, "halfway_max_kl_nats " + telemetry::detail::prometheus_number(l.max_kl()));
+  expect_line(r, "halfway_mean_kl_nats " + telemetry::detail::prometheus_number(l.mean_kl()));
   EXPECT_GT(l.max_kl(), l.mean_kl());
 }
 
