@@ -24,6 +24,7 @@
 #include "halfway/fidelity/health.h"                       // IWYU pragma: export
 #include "halfway/fidelity/logit_comparison.h"             // IWYU pragma: export
 #include "halfway/fidelity/metrics.h"                      // IWYU pragma: export
+#include "halfway/fidelity/nan_trace.h"                    // IWYU pragma: export
 #include "halfway/fidelity/objective.h"                    // IWYU pragma: export
 #include "halfway/fidelity/rank_correlation.h"             // IWYU pragma: export
 #include "halfway/fidelity/run_comparison.h"               // IWYU pragma: export

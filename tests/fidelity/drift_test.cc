@@ -115,6 +115,14 @@ TEST(Drift, IsFoundWithinTwoWindows) {
   EXPECT_GE(found, 200 * 0.97);  // of which 1 % may have alarmed before
 }
 
+TEST(Drift, LevelsAddUpToTheRateOfFalseAlarms) {
+  const drift_detector d({1}, 1, 0.1);
+  double sum = 0;
+  for (std::size_t k = 1; k <= 1000; ++k) sum += d.level(k);
+  EXPECT_NEAR(sum, 0.1 * (1 - 1.0 / 1001),
+              1000 * 0x1p-53);  // 1 / (k (k + 1)) = 1 / k - 1 / (k + 1)
+}
+
 TEST(Drift, NanAndInfinityAreFarAway) {
   std::mt19937_64 random(13);
   drift_detector d(sample(random, 50), 20, 0.01);
