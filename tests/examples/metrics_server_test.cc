@@ -10,7 +10,6 @@
 #include <chrono>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -18,6 +17,7 @@
 
 #include "examples/background_program.h"
 #include "examples/run_command.h"
+#include "support/guide.h"
 #include "support/temporary_folder.h"
 #include "telemetry/promtool.h"
 
@@ -71,11 +71,6 @@ bool comes_true(const std::function<bool()>& condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   return false;
-}
-
-std::string text_of(const std::string& file) {
-  std::ifstream in(file);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 TEST(MetricsServer, ServesItsPagesAndEndsWhenAsked) {
@@ -149,7 +144,7 @@ TEST(MetricsServer, IsScrapedByPrometheus) {
   ASSERT_TRUE(comes_true([&] {
     return !ask("rate(halfway_inference_seconds_count[5s]) > 0").empty() &&
            !ask("halfway_compared_rows == 128").empty();
-  })) << text_of(folder.file("prometheus_errors.txt"));
+  })) << text_of_file(folder.file("prometheus_errors.txt"));
   EXPECT_EQ(ask("up{job=\"model\"}").at(0).at("value").at(1), "1");
 
   // Each family of the page is there, with its type.

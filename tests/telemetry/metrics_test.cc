@@ -94,7 +94,7 @@ TEST(Metrics, TimersObserveSeconds) {
 TEST(Metrics, TotalsThatBeginAnewStillCount) {
   counter c;
   running_total total(c);
-  for (const std::uint64_t seen : {3, 3, 10, 4, 5}) total.update(seen);
+  for (const std::uint64_t seen : {3u, 3u, 10u, 4u, 5u}) total.update(seen);
   EXPECT_EQ(c.value(), 15u);
 }
 

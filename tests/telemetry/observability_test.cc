@@ -6,7 +6,6 @@
 #include <cctype>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "halfway/telemetry/names.h"
+#include "support/guide.h"
 #include "telemetry/promtool.h"
 
 namespace halfway::telemetry {
@@ -26,9 +26,7 @@ using nlohmann::json;
 const std::filesystem::path folder = HALFWAY_OBSERVABILITY;
 
 std::string text_of(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  EXPECT_TRUE(in) << file;
-  return {std::istreambuf_iterator<char>(in), {}};
+  return testing::text_of_file(file.string());
 }
 
 // What the group of `pattern` is in each of its places in `text`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counters, gauges and histograms: numbers that any thread may change at any time, without a lock.
 //
-//   counter& steps = registry.get_counter("app_steps_total", "Optimizer steps.");
+//   counter& steps = metrics.get_counter("app_steps_total", "Optimizer steps.");
 //   steps.add();                               // one relaxed atomic addition
 //
 // A registry (telemetry/registry.h) makes them and gives them names. All operations are relaxed:

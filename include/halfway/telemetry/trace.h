@@ -4,10 +4,10 @@
 //   halfway::telemetry::trace_recorder recorder;
 //   set_trace_recorder(&recorder);
 //   {
-//     trace_span span("gemm", {m, n, k}, "bfloat16", bytes);
+//     halfway::telemetry::trace_span span("gemm", {m, n, k}, "bfloat16", bytes);
 //     halfway::gemm(a, b, c);
 //   }
-//   set_trace_recorder(nullptr);
+//   halfway::telemetry::set_trace_recorder(nullptr);
 //   std::ofstream("trace.json") << to_chrome_trace(recorder);
 #ifndef HALFWAY_TELEMETRY_TRACE_H_
 #define HALFWAY_TELEMETRY_TRACE_H_
