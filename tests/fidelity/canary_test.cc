@@ -34,6 +34,23 @@ TEST(Canary, CapitalIsTheProductOfItsBets) {
   EXPECT_EQ(c.decide(), canary_verdict::undecided);
 }
 
+TEST(Canary, BetsAreFairAtTheMargin) {
+  // With margin 1/2, d = 1 pays (1 + f / 3) to who bets on worse and 1 - f to who bets against; d = -1
+  // pays 1 - f and 1 + 3 f. Both means over d are 1 where d is 1/2 on average: for 3 of 4 pairs 1.
+  const auto log_of = [](double pays) {
+    double mean = 0;
+    for (int i = 1; i <= 12; ++i) mean += (1 + std::ldexp(pays, -i)) / 12;
+    return std::log(mean);
+  };
+  canary up(0.5), down(0.5);
+  up.add(0, 1);
+  down.add(1, 0);
+  EXPECT_NEAR(up.log_evidence_of_worse(), log_of(1.0 / 3), 16 * 0x1p-52);
+  EXPECT_NEAR(up.log_evidence_of_acceptable(), log_of(-1), 16 * 0x1p-52);
+  EXPECT_NEAR(down.log_evidence_of_worse(), log_of(-1), 16 * 0x1p-52);
+  EXPECT_NEAR(down.log_evidence_of_acceptable(), log_of(3), 16 * 0x1p-52);
+}
+
 // Pairs until a verdict, asking after each: disagreements with a label, of which the baseline has a
 // share of `base`, and a share of `both` of the candidate's are the same ones.
 struct outcome {

@@ -142,6 +142,10 @@ TEST(Comparison, MergesToTheSameAsOne) {
   // times a relative difference of the ratio.
   const double relative = 4 * static_cast<double>(x.size()) * 0x1p-53;
   EXPECT_NEAR(left.rmse(), all.rmse(), relative * all.rmse());
+  // Of squares of normal errors, whose variance is 2 mean^2, cancellation adds no digit (confidence.h);
+  // Student's quantile is of the same count.
+  EXPECT_NEAR(left.rmse_interval().low, all.rmse_interval().low, 4 * relative * all.rmse());
+  EXPECT_NEAR(left.rmse_interval().high, all.rmse_interval().high, 4 * relative * all.rmse());
   EXPECT_NEAR(left.sqnr_db(), all.sqnr_db(), 10 / std::log(10.0) * relative + 1e-12);
   EXPECT_NEAR(left.cosine(), all.cosine(), relative);
 }
@@ -160,6 +164,17 @@ TEST(Comparison, MeasuresTheNoiseOfAFormat) {
   // The 2^6 places between two halves stand for all: the mean of their squares is (1 - 2^-12)
   // of the uniform one's.
   EXPECT_NEAR(c.sqnr_db(), 10 * std::log10(7.0 / 3 * 12 * 0x1p20), 0.01);
+}
+
+TEST(Comparison, IntervalsAreStudents) {
+  // Errors 1 and 2, squares 1 and 4. Of 1 degree of freedom, half of the distribution is within 1:
+  // 1.5 +- sqrt(0.5 / 2) and 2.5 +- sqrt(4.5 / 2). Quantiles are good to 1e-11 (confidence_test.cc).
+  comparison c;
+  c.add(std::vector<float>{1, 1}, std::vector<float>{2, 3});
+  EXPECT_NEAR(c.mean_error_interval(0.5).low, 1, 1e-11);
+  EXPECT_NEAR(c.mean_error_interval(0.5).high, 2, 1e-11);
+  EXPECT_NEAR(c.rmse_interval(0.5).low, 1, 1e-11);
+  EXPECT_NEAR(c.rmse_interval(0.5).high, 2, 1e-11);
 }
 
 // What is in 95 % of intervals is in at least 0.95 - 3 standard errors of 1000 of them; as squares of

@@ -101,6 +101,9 @@ TEST(LogitComparison, MergesToTheSameAsOne) {
   EXPECT_EQ(left.top1_agreement(), all.top1_agreement());
   EXPECT_EQ(left.max_kl(), all.max_kl());
   EXPECT_NEAR(left.mean_kl(), all.mean_kl(), 40 * 0x1p-52 * all.max_kl());
+  // Sums of squares too, over a width that t / sqrt(40) < 1 times a deviation is.
+  EXPECT_NEAR(left.mean_kl_interval().high, all.mean_kl_interval().high,
+              40 * 40 * 0x1p-52 * all.max_kl());
   EXPECT_NEAR(left.top_k_agreement(), all.top_k_agreement(), 40 * 0x1p-52);
   EXPECT_LT(all.top_k_agreement(), 1);
   EXPECT_GT(all.mean_kl(), 0);
