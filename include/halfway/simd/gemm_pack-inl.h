@@ -68,6 +68,7 @@ template <class T>
 HWY_INLINE void Transpose(const T* HWY_RESTRICT from, size_t from_stride, size_t rows,
                           T* HWY_RESTRICT to, size_t to_stride) {
   size_t i = 0;
+#if HWY_TARGET != HWY_SCALAR  // which has vectors of one element only
   if constexpr (sizeof(T) == 4) {
     const hn::FixedTag<T, 4> d;
     for (; i + 4 <= rows; i += 4) {
@@ -85,6 +86,7 @@ HWY_INLINE void Transpose(const T* HWY_RESTRICT from, size_t from_stride, size_t
       }
     }
   }
+#endif
   for (; i < rows; ++i) {
     for (size_t q = 0; q < kTransposed; ++q) to[i * to_stride + q] = from[q * from_stride + i];
   }
