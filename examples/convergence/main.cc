@@ -3,15 +3,14 @@
 // each, and reports whether they end where FP32 ends.
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <string>
 #include <vector>
 
 #include "experiment.h"
-#include "halfway/core/error.h"
 #include "halfway/simd/dispatch.h"
 #include "plots.h"
+#include "program.h"
 #include "report/page.h"
 
 namespace {
@@ -104,13 +103,6 @@ std::string to_html(const experiment& e, const std::vector<report::figure>& figu
   return page.html();
 }
 
-void write_file(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  out.close();
-  if (!out) halfway::fail(path.string() + ": cannot be written");
-}
-
 void run_program(const options& o) {
   data d{demo::read_fashion_mnist(o.images), language::read_fortunes(o.text)};
   if (o.quick) shorten(d);
@@ -119,8 +111,8 @@ void run_program(const options& o) {
   const std::filesystem::path out = std::filesystem::absolute(o.out);
   std::string problem;
   const std::vector<report::figure> figures = draw_figures(e, o.gnuplot, out.string(), problem);
-  write_file(out / "summary.json", to_json(e));
-  write_file(out / "report.html", to_html(e, figures, problem));
+  examples::write_file(out / "summary.json", to_json(e));
+  examples::write_file(out / "report.html", to_html(e, figures, problem));
   if (!problem.empty()) std::cout << problem << '\n';
   std::cout << "Report:  " << (out / "report.html").string() << '\n'
             << "Summary: " << (out / "summary.json").string() << '\n';
@@ -134,16 +126,5 @@ int main(int argc, char** argv) {
       "Trains networks in several precisions from several seeds and compares where they end.",
       "convergence");
   add_options(app, o);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
-  try {
-    run_program(o);
-  } catch (const std::exception& e) {
-    std::cerr << "convergence: " << e.what() << '\n';
-    return 2;
-  }
-  return 0;
+  return examples::run(app, argc, argv, [&] { run_program(o); });
 }

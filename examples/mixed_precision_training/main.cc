@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "halfway/core/error.h"
 #include "int8_network.h"
 #include "plots.h"
+#include "program.h"
 #include "progress.h"
 #include "report.h"
 #include "report/page.h"
@@ -97,13 +97,6 @@ experiment run_all(const options& o, const std::vector<run_settings>& runs,
   return e;
 }
 
-void write_file(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  out.close();
-  if (!out) halfway::fail(path.string() + ": cannot be written");
-}
-
 void run_program(options o) {
   const std::vector<run_settings> runs = planned_runs(o);
   fashion_mnist data = read_fashion_mnist(o.data);
@@ -123,8 +116,8 @@ void run_program(options o) {
   const std::filesystem::path out = std::filesystem::absolute(o.out);
   std::string problem;
   const std::vector<report::figure> figures = draw_figures(e, o.gnuplot, out.string(), problem);
-  write_file(out / "summary.json", to_json(e));
-  write_file(out / "report.html", to_html(e, figures, problem));
+  examples::write_file(out / "summary.json", to_json(e));
+  examples::write_file(out / "report.html", to_html(e, figures, problem));
 
   std::cout << '\n' << report::to_text(cells(e)) << '\n';
   const std::string why = explain_unscaled_fp16(e);
@@ -141,16 +134,5 @@ int main(int argc, char** argv) {
   CLI::App app("Trains one network in several precisions and compares them.",
                "mixed_precision_training");
   add_options(app, o);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
-  try {
-    run_program(o);
-  } catch (const std::exception& e) {
-    std::cerr << "mixed_precision_training: " << e.what() << '\n';
-    return 2;
-  }
-  return 0;
+  return examples::run(app, argc, argv, [&] { run_program(o); });
 }

@@ -3,16 +3,15 @@
 // and reports accuracy, bytes and speed of each.
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <string>
 #include <vector>
 
 #include "architecture.h"
 #include "evaluation.h"
-#include "halfway/core/error.h"
 #include "halfway/simd/dispatch.h"
 #include "images.h"
+#include "program.h"
 #include "report/gnuplot.h"
 #include "schemes.h"
 #include "training.h"
@@ -60,13 +59,6 @@ std::vector<report::figure> draw_figures(const std::vector<network_evaluations>&
   return report::draw(script, std::move(figures), gnuplot, folder, problem);
 }
 
-void write_file(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  out.close();
-  if (!out) halfway::fail(path.string() + ": cannot be written");
-}
-
 network_evaluations run_network(network n, const demo::fashion_mnist& data, bool quick) {
   training_settings settings;
   settings.steps = quick ? 20 : 900;
@@ -107,8 +99,8 @@ void run_program(const options& o) {
   }
   page.add_note(problem);
   page.add_figures(figures);
-  write_file(out / "summary.json", to_json(all));
-  write_file(out / "report.html", page.html());
+  examples::write_file(out / "summary.json", to_json(all));
+  examples::write_file(out / "report.html", page.html());
   if (!problem.empty()) std::cout << problem << '\n';
   std::cout << "Report:  " << (out / "report.html").string() << '\n'
             << "Summary: " << (out / "summary.json").string() << '\n';
@@ -125,16 +117,5 @@ int main(int argc, char** argv) {
   app.add_option("--gnuplot", o.gnuplot, "The program that draws the figures")
       ->capture_default_str();
   app.add_flag("--quick", o.quick, "A few seconds, to see that it runs");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
-  try {
-    run_program(o);
-  } catch (const std::exception& e) {
-    std::cerr << "quantization: " << e.what() << '\n';
-    return 2;
-  }
-  return 0;
+  return examples::run(app, argc, argv, [&] { run_program(o); });
 }
