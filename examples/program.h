@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iostream>
 #include <string>
+#include <type_traits>
 
 #include "halfway/core/error.h"
 
@@ -22,7 +23,8 @@ inline void write_file(const std::filesystem::path& path, const std::string& tex
   if (!out) halfway::fail(path.string() + ": cannot be written");
 }
 
-// Parses the arguments, then calls f. Returns 0, or 2 after a message about arguments or an error.
+// Parses the arguments, then calls f. Returns 2 after a message about arguments or an error, else what
+// f returns: 0 if that is nothing, and for bool 0 for true and 1 for false.
 template <class F>
 int run(CLI::App& app, int argc, char** argv, const F& f) {
   try {
@@ -31,12 +33,16 @@ int run(CLI::App& app, int argc, char** argv, const F& f) {
     return app.exit(e) == 0 ? 0 : 2;
   }
   try {
-    f();
+    if constexpr (std::is_void_v<std::invoke_result_t<F>>) {
+      f();
+      return 0;
+    } else {
+      return f() ? 0 : 1;
+    }
   } catch (const std::exception& e) {
     std::cerr << app.get_name() << ": " << e.what() << '\n';
     return 2;
   }
-  return 0;
 }
 
 }  // namespace examples

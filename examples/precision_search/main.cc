@@ -10,14 +10,15 @@
 #include <vector>
 
 #include "adaptation.h"
+#include "data/fortunes.h"
 #include "engine.h"
 #include "evaluation.h"
 #include "halfway/precision/plan_text.h"
 #include "halfway/precision/search.h"
 #include "halfway/precision/search_report.h"
 #include "model.h"
+#include "program.h"
 #include "searching.h"
-#include "data/fortunes.h"
 #include "text_output.h"
 #include "training.h"
 
@@ -166,17 +167,16 @@ void run_program(settings s) {
       ",\n  \"unigram_entropy\": " + json_number(unigram_entropy(text.train, text.held_out)) +
       ",\n  \"trained\": " + to_json(trained) + ",\n  \"larger_residuals\": " + to_json(scaled) +
       ",\n  \"stream\": " + to_json(stream) + "\n}\n";
-  write_file((out / "summary.json").string(), summary);
+  examples::write_file(out / "summary.json", summary);
   const std::vector<std::string> names = {"small", "small_and_fast"};
   for (std::size_t f = 0; f < found.size(); ++f) {
     const found_types& types = found[f].second;
-    write_file((out / ("front_" + names[f] + ".json")).string(), halfway::to_json(types.result));
-    write_file((out / ("front_" + names[f] + ".svg")).string(), halfway::to_svg(types.result));
+    examples::write_file(out / ("front_" + names[f] + ".json"), halfway::to_json(types.result));
+    examples::write_file(out / ("front_" + names[f] + ".svg"), halfway::to_svg(types.result));
     const auto plan = halfway::make_plan(judge.graph(), types.assignment);
-    write_file((out / ("plan_" + names[f] + ".txt")).string(),
-               halfway::to_string(plan, judge.graph()));
-    write_file((out / ("plan_" + names[f] + ".dot")).string(),
-               halfway::to_dot(plan, judge.graph()));
+    examples::write_file(out / ("plan_" + names[f] + ".txt"),
+                         halfway::to_string(plan, judge.graph()));
+    examples::write_file(out / ("plan_" + names[f] + ".dot"), halfway::to_dot(plan, judge.graph()));
   }
   std::cout << "summary.json, Pareto fronts (front_*.json, .svg) and plans (plan_*.txt, .dot): "
             << out.string() << '\n';
@@ -188,16 +188,5 @@ int main(int argc, char** argv) {
   settings s;
   CLI::App app("Compares a transformer's predictions in several precisions.", "precision_search");
   add_options(app, s);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
-  try {
-    run_program(s);
-  } catch (const std::exception& e) {
-    std::cerr << "precision_search: " << e.what() << '\n';
-    return 2;
-  }
-  return 0;
+  return examples::run(app, argc, argv, [&] { run_program(s); });
 }

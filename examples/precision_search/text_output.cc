@@ -5,9 +5,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
-#include <fstream>
-
-#include "halfway/core/error.h"
 
 namespace language {
 
@@ -40,13 +37,6 @@ std::string aligned(const std::vector<std::vector<std::string>>& lines) {
     text += '\n';
   }
   return text;
-}
-
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  out.close();
-  if (!out) halfway::fail(path + ": cannot be written");
 }
 
 }  // namespace language

@@ -17,9 +17,6 @@ std::string json_number(double value);
 // Lines of equally many cells in columns: the first column to the left, the others to the right.
 std::string aligned(const std::vector<std::vector<std::string>>& lines);
 
-// Error: it cannot be written.
-void write_file(const std::string& path, const std::string& text);
-
 }  // namespace language
 
 #endif  // HALFWAY_EXAMPLES_PRECISION_SEARCH_TEXT_OUTPUT_H_

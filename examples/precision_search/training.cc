@@ -7,9 +7,9 @@
 #include <numbers>
 #include <random>
 
+#include "data/fortunes.h"
 #include "halfway/training/optimizer.h"
 #include "model.h"
-#include "data/fortunes.h"
 #include "transformer.h"
 
 namespace language {

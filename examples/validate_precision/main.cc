@@ -10,8 +10,6 @@
 //   2  bad input: nothing was decided
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <exception>
-#include <fstream>
 #include <iostream>
 #include <optional>
 #include <stdexcept>
@@ -21,6 +19,7 @@
 #include "halfway/io/safetensors.h"
 #include "junit.h"
 #include "number_text.h"
+#include "program.h"
 #include "report/page.h"
 #include "slo.h"
 #include "validation.h"
@@ -71,11 +70,7 @@ bool run_program(const options& o) {
       v.verdicts.push_back(judge_latency(timings, rule));
     }
   }
-  if (!o.junit.empty()) {
-    std::ofstream file(o.junit, std::ios::binary);
-    file << junit(v.verdicts) << std::flush;
-    if (!file) throw std::runtime_error(o.junit + ": cannot be written");
-  }
+  if (!o.junit.empty()) examples::write_file(o.junit, junit(v.verdicts));
 
   std::cout << report::to_text(tensors_table(v)) << '\n';
   if (v.nan_origin) std::cout << "The first NaN or infinity is " << *v.nan_origin << '\n';
@@ -98,15 +93,5 @@ int main(int argc, char** argv) {
   app.add_option("--data", o.data, "The right choices of logits: integers under their names");
   app.add_option("--timings", o.timings, "The candidate's latencies, an array (JSON)");
   app.add_option("--junit", o.junit, "Where to write JUnit XML");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
-  try {
-    return run_program(o) ? 0 : 1;
-  } catch (const std::exception& e) {
-    std::cerr << "validate_precision: " << e.what() << '\n';
-    return 2;
-  }
+  return examples::run(app, argc, argv, [&] { return run_program(o); });
 }

@@ -126,7 +126,7 @@ TEST(FidelityGuide, Canaries) {
 }
 
 TEST(FidelityGuide, EachBlockStandsInATest) {
-  EXPECT_EQ(halfway::testing::expect_blocks_in(HALFWAY_GUIDE, __FILE__), 6u);
+  EXPECT_EQ(halfway::testing::expect_blocks_in(HALFWAY_GUIDE, {__FILE__}), 6u);
 }
 
 }  // namespace

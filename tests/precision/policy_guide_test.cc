@@ -3,7 +3,6 @@
 // is in runner_test.cc and adaptive_runner_test.cc.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cmath>
@@ -11,7 +10,6 @@
 #include <cstddef>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -26,6 +24,7 @@
 #include "halfway/precision/policy_file.h"
 #include "halfway/precision/static_policy.h"
 #include "halfway/training/optimizer.h"
+#include "support/guide.h"
 #include "support/temporary_folder.h"
 
 // The guide's assertions are tests.
@@ -34,32 +33,9 @@
 
 namespace {
 
-std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  EXPECT_TRUE(file) << path;
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-std::string without_blanks(std::string text) {
-  std::erase_if(text, [](char c) { return c == ' ' || c == '\n'; });
-  return text;
-}
-
-// What stands between ``` of a language.
-std::vector<std::string> blocks_of_the_guide(const std::string& language) {
-  const std::string guide = text_of(HALFWAY_GUIDE);
-  std::vector<std::string> blocks;
-  const std::string opening = "\n```" + language + '\n';
-  for (std::size_t at = 0; (at = guide.find(opening, at)) != guide.npos;) {
-    at += opening.size();
-    blocks.push_back(guide.substr(at, guide.find("\n```", at) + 1 - at));
-  }
-  return blocks;
-}
-
 // The block that shows a policy file.
 std::string file_of_the_guide() {
-  for (const std::string& block : blocks_of_the_guide("text")) {
+  for (const std::string& block : halfway::testing::blocks_of_guide(HALFWAY_GUIDE, "text")) {
     if (block.rfind("# comments", 0) == 0) return block;
   }
   ADD_FAILURE() << "no policy file in the guide";
@@ -222,14 +198,11 @@ TEST(PolicyGuide, CustomOperations) {
 }
 
 TEST(PolicyGuide, EachBlockStandsInATest) {
-  std::string tests;
-  for (const char* file : {"policy_guide_test.cc", "runner_test.cc", "adaptive_runner_test.cc"}) {
-    tests += without_blanks(text_of(std::string(HALFWAY_GUIDE_TESTS) + "/" + file));
-  }
-  const std::vector<std::string> blocks = blocks_of_the_guide("cpp");
-  EXPECT_GE(blocks.size(), 17u);
-  for (const std::string& block : blocks)
-    EXPECT_NE(tests.find(without_blanks(block)), std::string::npos) << block;
+  const std::string folder = HALFWAY_GUIDE_TESTS;
+  EXPECT_GE(halfway::testing::expect_blocks_in(
+                HALFWAY_GUIDE, {folder + "/policy_guide_test.cc", folder + "/runner_test.cc",
+                                folder + "/adaptive_runner_test.cc"}),
+            17u);
 }
 
 }  // namespace

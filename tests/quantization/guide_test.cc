@@ -9,8 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
@@ -30,35 +28,13 @@
 #include "halfway/quantization/row_observers.h"
 #include "halfway/quantization/smooth.h"
 #include "halfway/types/philox.h"
+#include "support/guide.h"
 
 // The guide's assertions are tests.
 #undef assert
 #define assert(condition) EXPECT_TRUE(condition)
 
 namespace {
-
-std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  EXPECT_TRUE(file) << path;
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-std::string without_blanks(std::string text) {
-  std::erase_if(text, [](char c) { return c == ' ' || c == '\n'; });
-  return text;
-}
-
-// What stands between ``` of C++.
-std::vector<std::string> blocks_of_the_guide() {
-  const std::string guide = text_of(HALFWAY_GUIDE);
-  std::vector<std::string> blocks;
-  const std::string opening = "\n```cpp\n";
-  for (std::size_t at = 0; (at = guide.find(opening, at)) != guide.npos;) {
-    at += opening.size();
-    blocks.push_back(guide.substr(at, guide.find("\n```", at) + 1 - at));
-  }
-  return blocks;
-}
 
 // The same on every machine: sums of six random numbers, nearly normal, with deviation 1.
 halfway::matrix<float> random_matrix(std::size_t rows, std::size_t cols, std::uint64_t seed) {
@@ -175,7 +151,9 @@ TEST(QuantizationGuide, FromAFloatMatrixToInt4) {
   add("MXFP4", 4 + 8.0 / 32, from_mx);
   add("NVFP4", 4 + 8.0 / 16, from_nv);
 
-  EXPECT_NE(text_of(HALFWAY_GUIDE).find("```text\n" + report + "```"), std::string::npos) << report;
+  EXPECT_NE(halfway::testing::text_of_file(HALFWAY_GUIDE).find("```text\n" + report + "```"),
+            std::string::npos)
+      << report;
 }
 
 TEST(QuantizationGuide, Activations) {
@@ -214,7 +192,9 @@ TEST(QuantizationGuide, Activations) {
   halfway::quantized_linear(w).dynamic(x, y);
   add("dynamic, smoothed");
 
-  EXPECT_NE(text_of(HALFWAY_GUIDE).find("```text\n" + report + "```"), std::string::npos) << report;
+  EXPECT_NE(halfway::testing::text_of_file(HALFWAY_GUIDE).find("```text\n" + report + "```"),
+            std::string::npos)
+      << report;
 }
 
 TEST(QuantizationGuide, Observers) {
@@ -280,13 +260,9 @@ TEST(QuantizationGuide, Onnx) {
 
 TEST(QuantizationGuide, EachBlockStandsInATest) {
   const std::string folder = HALFWAY_GUIDE_TESTS;
-  const std::string tests = without_blanks(text_of(folder + "/guide_test.cc")) +
-                            without_blanks(text_of(folder + "/groups_test.cc"));
-  const std::vector<std::string> blocks = blocks_of_the_guide();
-  EXPECT_GE(blocks.size(), 8u);
-  for (const std::string& block : blocks) {
-    EXPECT_NE(tests.find(without_blanks(block)), std::string::npos) << block;
-  }
+  EXPECT_GE(halfway::testing::expect_blocks_in(
+                HALFWAY_GUIDE, {folder + "/guide_test.cc", folder + "/groups_test.cc"}),
+            8u);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A guide's blocks of code, and whether tests hold them as they stand there.
 //
-//   expect_blocks_in(HALFWAY_GUIDE, __FILE__);
+//   expect_blocks_in(HALFWAY_GUIDE, {__FILE__});
 #ifndef HALFWAY_TESTS_SUPPORT_GUIDE_H_
 #define HALFWAY_TESTS_SUPPORT_GUIDE_H_
 
@@ -33,13 +33,15 @@ inline std::vector<std::string> blocks_of_guide(const std::string& path,
   return blocks;
 }
 
-// Each block of C++ is in the test file but for blanks; returns how many there are.
-inline std::size_t expect_blocks_in(const std::string& guide, const std::string& test_file) {
+// Each block of C++ is in one of the test files but for blanks; returns how many there are.
+inline std::size_t expect_blocks_in(const std::string& guide,
+                                    const std::vector<std::string>& test_files) {
   const auto without_blanks = [](std::string text) {
     std::erase_if(text, [](char c) { return c == ' ' || c == '\n'; });
     return text;
   };
-  const std::string tests = without_blanks(text_of_file(test_file));
+  std::string tests;
+  for (const std::string& file : test_files) tests += without_blanks(text_of_file(file));
   const std::vector<std::string> blocks = blocks_of_guide(guide, "cpp");
   for (const std::string& block : blocks) {
     EXPECT_NE(tests.find(without_blanks(block)), std::string::npos) << block;
