@@ -9,6 +9,11 @@
 #ifndef HALFWAY_HALFWAY_H_
 #define HALFWAY_HALFWAY_H_
 
+/// @namespace halfway
+/// The number types, the operations on them, and what training, quantization and measurement need
+/// beside them. What stands in the nested namespaces `detail` and in `simd/` is not part of the
+/// interface and may change in any release.
+
 #include "halfway/core/error.h"                            // IWYU pragma: export
 #include "halfway/core/executor.h"                         // IWYU pragma: export
 #include "halfway/core/heads_view.h"                       // IWYU pragma: export

@@ -32,6 +32,9 @@
 
 #include "halfway/core/error.h"
 
+/// Data-parallel training over MPI: sums in FP32 with few bits on the wire, the same bits on every
+/// rank, and an error instead of a hang when a rank is lost. docs/distributed.md tells which part
+/// gives what.
 namespace halfway::mpi {
 
 /// What MPI reports, and what does not arrive in time. Not a halfway::error: the arguments were

@@ -24,6 +24,8 @@
 #include "halfway/core/matrix.h"
 #include "halfway/nn/weight.h"
 
+/// Layers that train: each runs forward and backward in the types that it was made with, and owns
+/// its weights. Built of the operations of namespace halfway, which work without them.
 namespace halfway::nn {
 
 /// What goes through the layers with the data of one step, forward and back.

@@ -42,8 +42,8 @@ inline std::ostream& operator<<(std::ostream& out, op_category category) {
   return out << name(category);
 }
 
-// Names of operations, so that the compiler finds a misspelt one. An operation of the user's is
-// just another name.
+/// Names of operations, so that the compiler finds a misspelt one. An operation of the user's is
+/// just another name.
 namespace op {
 // clang-format off
 inline constexpr std::string_view

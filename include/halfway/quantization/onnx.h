@@ -39,6 +39,8 @@
 #include "halfway/quantization/blocks.h"
 #include "halfway/types/cast.h"
 
+/// The quantization operators of ONNX, by their names, attributes and edge cases, so that a model
+/// that was quantized elsewhere gives the same codes.
 namespace halfway::onnx {
 
 /// Attributes of QuantizeLinear and DequantizeLinear.

@@ -23,6 +23,8 @@
 
 #include "halfway/core/error.h"
 
+/// Counters, gauges, histograms and traces, and the texts in which monitoring systems read them.
+/// Nothing here opens a socket or a file.
 namespace halfway::telemetry {
 
 namespace detail {

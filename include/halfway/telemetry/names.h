@@ -25,6 +25,8 @@ struct metric_description {
   std::array<std::string_view, 4> labels{};
 };
 
+/// One description for each family that the library exports. Names, labels and help texts are what
+/// dashboards and alert rules are written against, and stay as they are.
 namespace names {
 
 // Of loss_scaler.

@@ -54,6 +54,8 @@ consteval T parse_literal(std::string_view text) {
 
 }  // namespace detail
 
+/// Literals of the small floats, such as `0.1_bf16`; a literal that is not a number of the type
+/// does not compile. Visible in namespace halfway, and by `using namespace halfway::literals`.
 inline namespace literals {
 
 consteval half operator""_h(const char* text) { return detail::parse_literal<half>(text); }
