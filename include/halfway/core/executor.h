@@ -21,8 +21,9 @@ namespace halfway {
 /// One call of `operator()` for each task. A small value; valid until `run` returns.
 class task_ref {
  public:
+  /// `call(f, task)` for each task.
   task_ref(void (*call)(const void*, std::size_t), const void* f) : call_(call), f_(f) {}
-  void operator()(std::size_t task) const { call_(f_, task); }
+  void operator()(std::size_t task) const { call_(f_, task); }  ///< runs one task
 
  private:
   void (*call_)(const void*, std::size_t);
@@ -46,6 +47,7 @@ class executor_ref {
  public:
   constexpr executor_ref() = default;
 
+  /// Of any executor, which is not copied.
   template <executor E>
   requires(!std::same_as<std::remove_const_t<E>, executor_ref>)
       executor_ref(E& engine)  // NOLINT(google-explicit-constructor): an argument names the engine

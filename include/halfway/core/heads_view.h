@@ -28,7 +28,7 @@ namespace halfway {
 template <class T>
 class heads_view {
  public:
-  using value_type = std::remove_const_t<T>;
+  using value_type = std::remove_const_t<T>;  ///< T without const
 
   constexpr heads_view() = default;
 
@@ -65,15 +65,21 @@ class heads_view {
         head_stride_(other.head_stride()),
         row_stride_(other.row_stride()) {}
 
+  /// Element (0, 0, 0); null only in a view without elements.
   constexpr T* data() const { return data_; }
+  /// Of the queries, keys or values; times the batch, if there is one.
   constexpr std::size_t heads() const { return heads_; }
-  constexpr std::size_t rows() const { return rows_; }
+  constexpr std::size_t rows() const { return rows_; }  ///< tokens
   /// Elements of a row.
   constexpr std::size_t size() const { return size_; }
+  /// Elements from one head to the next.
   constexpr std::size_t head_stride() const { return head_stride_; }
+  /// Elements from one row of a head to the next.
   constexpr std::size_t row_stride() const { return row_stride_; }
+  /// Without elements.
   constexpr bool empty() const { return heads_ == 0 || rows_ == 0 || size_ == 0; }
 
+  /// h < heads(), i < rows(), j < size(); not checked.
   constexpr T& operator()(std::size_t h, std::size_t i, std::size_t j) const {
     return row(h, i)[j];
   }

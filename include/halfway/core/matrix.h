@@ -27,7 +27,7 @@ namespace halfway {
 template <class T>
 class matrix_view {
  public:
-  using value_type = std::remove_const_t<T>;
+  using value_type = std::remove_const_t<T>;  ///< T without const
 
   constexpr matrix_view() = default;
 
@@ -57,18 +57,23 @@ class matrix_view {
         row_stride_(other.row_stride()),
         col_stride_(other.col_stride()) {}
 
+  /// Element (0, 0); null only in a view without elements.
   constexpr T* data() const { return data_; }
-  constexpr std::size_t rows() const { return rows_; }
-  constexpr std::size_t cols() const { return cols_; }
-  constexpr std::size_t size() const { return rows_ * cols_; }
+  constexpr std::size_t rows() const { return rows_; }  ///< of the matrix, not of the memory
+  constexpr std::size_t cols() const { return cols_; }  ///< elements of a row
+  constexpr std::size_t size() const { return rows_ * cols_; }  ///< rows() * cols()
+  /// Elements from one row to the next.
   constexpr std::size_t row_stride() const { return row_stride_; }
+  /// Elements from one column to the next; 1 in a row-major view.
   constexpr std::size_t col_stride() const { return col_stride_; }
-  constexpr bool empty() const { return rows_ == 0 || cols_ == 0; }
+  constexpr bool empty() const { return rows_ == 0 || cols_ == 0; }  ///< without elements
 
   /// The elements of a row (column) lie side by side.
   constexpr bool is_row_major() const { return col_stride_ == 1 || cols_ <= 1; }
+  /// The elements of a column lie side by side.
   constexpr bool is_column_major() const { return row_stride_ == 1 || rows_ <= 1; }
 
+  /// i < rows(), j < cols(); not checked.
   constexpr T& operator()(std::size_t i, std::size_t j) const {
     return data_[i * row_stride_ + j * col_stride_];
   }
@@ -167,31 +172,45 @@ struct aligned_allocator {
 template <class T>
 class matrix {
  public:
-  using value_type = T;
+  using value_type = T;  ///< also of the views
 
   matrix() = default;
   /// Error: more elements than memory can hold.
   matrix(std::size_t rows, std::size_t cols)
       : rows_(rows), cols_(cols), elements_(checked_size(rows, cols)) {}
 
+  /// @{
+  /// Element (0, 0), 64-byte aligned; the rows follow without gaps.
   T* data() { return elements_.data(); }
   const T* data() const { return elements_.data(); }
-  std::size_t rows() const { return rows_; }
-  std::size_t cols() const { return cols_; }
-  std::size_t size() const { return elements_.size(); }
-  std::size_t bytes() const { return size() * sizeof(T); }
+  /// @}
+  std::size_t rows() const { return rows_; }  ///< of the matrix
+  std::size_t cols() const { return cols_; }  ///< elements of a row, and from one row to the next
+  std::size_t size() const { return elements_.size(); }     ///< rows() * cols()
+  std::size_t bytes() const { return size() * sizeof(T); }  ///< of the elements
 
+  /// @{
+  /// i < rows(), j < cols(); not checked.
   T& operator()(std::size_t i, std::size_t j) { return elements_[i * cols_ + j]; }
   const T& operator()(std::size_t i, std::size_t j) const { return elements_[i * cols_ + j]; }
+  /// @}
 
+  /// @{
+  /// The whole matrix; valid as long as it lives and is not assigned to.
   matrix_view<T> view() { return {data(), rows_, cols_}; }
   matrix_view<const T> view() const { return {data(), rows_, cols_}; }
+  /// @}
 
+  /// @{
   /// All elements, row after row.
   std::span<T> elements() { return elements_; }
   std::span<const T> elements() const { return elements_; }
+  /// @}
+  /// @{
+  /// The elements of row i < rows().
   std::span<T> row(std::size_t i) { return elements().subspan(i * cols_, cols_); }
   std::span<const T> row(std::size_t i) const { return elements().subspan(i * cols_, cols_); }
+  /// @}
 
  private:
   static std::size_t checked_size(std::size_t rows, std::size_t cols) {
@@ -215,6 +234,8 @@ template <class T>
 constexpr matrix_view<T> as_view(matrix_view<T> m) {
   return m;
 }
+/// @{
+/// The whole matrix; found for matrices by name, as for views.
 template <class T>
 matrix_view<T> as_view(matrix<T>& m) {
   return m.view();
@@ -223,7 +244,10 @@ template <class T>
 matrix_view<const T> as_view(const matrix<T>& m) {
   return m.view();
 }
+/// @}
 
+/// What `as_view` makes a matrix_view of: a view, a matrix, an Eigen matrix (interop/eigen.h), or a
+/// type of yours that has an `as_view` in its own namespace.
 template <class M>
 concept matrix_like = requires(M& m) {
   as_view(m).row_stride();

@@ -40,8 +40,10 @@ class thread_pool {
     for (std::thread& worker : workers_) worker.join();
   }
 
+  /// That run tasks, the caller among them: at least 1.
   std::size_t threads() const { return workers_.size() + 1; }
 
+  /// As an executor (core/executor.h).
   void run(std::size_t tasks, task_ref f) {
     if (workers_.empty() || tasks <= 1 || in_task()) {
       for (std::size_t i = 0; i < tasks; ++i) f(i);

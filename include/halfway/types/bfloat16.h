@@ -13,7 +13,7 @@
 
 namespace halfway {
 
-using bfloat16 = minifloat<formats::bfloat16>;
+using bfloat16 = minifloat<formats::bfloat16>;  ///< the range of float, 8 significant bits
 
 }  // namespace halfway
 

@@ -32,24 +32,25 @@ namespace halfway {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"  // g++ warns of scoped enumerators named as types are
 #endif
+/// An element type at run time; `name` and `parse_dtype` turn it into text and back.
 enum class dtype : std::uint8_t {
-  float64,
-  float32,
-  float16,
-  bfloat16,
-  float8_e4m3fn,
-  float8_e5m2,
-  float8_e4m3fnuz,
-  float8_e5m2fnuz,
-  float8_e8m0fnu,
-  float6_e2m3fn,
-  float6_e3m2fn,
-  float4_e2m1fn,
-  int32,
-  int8,
-  uint8,
-  int4,
-  uint4,
+  float64,          ///< double
+  float32,          ///< float
+  float16,          ///< half: 1 + 5 + 10 bits (sign, exponent, mantissa)
+  bfloat16,         ///< 1 + 8 + 7 bits
+  float8_e4m3fn,    ///< 1 + 4 + 3 bits, no infinity
+  float8_e5m2,      ///< 1 + 5 + 2 bits
+  float8_e4m3fnuz,  ///< 1 + 4 + 3 bits, no infinity, no -0
+  float8_e5m2fnuz,  ///< 1 + 5 + 2 bits, no infinity, no -0
+  float8_e8m0fnu,   ///< 8 exponent bits: powers of two, for scales
+  float6_e2m3fn,    ///< 1 + 2 + 3 bits, no infinity, no NaN
+  float6_e3m2fn,    ///< 1 + 3 + 2 bits, no infinity, no NaN
+  float4_e2m1fn,    ///< 1 + 2 + 1 bits, no infinity, no NaN
+  int32,            ///< sums of products of int8
+  int8,             ///< `halfway::int8` and `std::int8_t`
+  uint8,            ///< `halfway::uint8` and `std::uint8_t`
+  int4,             ///< `halfway::int4`
+  uint4,            ///< `halfway::uint4`
 };
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
@@ -222,7 +223,7 @@ constexpr std::optional<dtype> parse_dtype(std::string_view text) {
 /// Bits an element takes where it is stored as densely as it can be: 4 for int4, 6 for float6.
 constexpr int bits_of(dtype type) { return detail::row(type).bits; }
 
-constexpr bool is_floating(dtype type) { return detail::row(type).floating; }
+constexpr bool is_floating(dtype type) { return detail::row(type).floating; }  ///< not an integer
 
 /// The largest finite value.
 constexpr double max_finite(dtype type) { return detail::row(type).max_finite; }

@@ -14,6 +14,7 @@
 
 namespace halfway {
 
+/// MX's E2M1: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives.
 using float4_e2m1fn = minifloat<formats::float4_e2m1fn>;
 
 }  // namespace halfway

@@ -14,7 +14,9 @@
 
 namespace halfway {
 
+/// MX's E2M3: to 7.5 in steps of at most 0.5
 using float6_e2m3fn = minifloat<formats::float6_e2m3fn>;
+/// MX's E3M2: to 28 in steps of at most 4
 using float6_e3m2fn = minifloat<formats::float6_e3m2fn>;
 
 }  // namespace halfway

@@ -20,10 +20,13 @@
 
 namespace halfway {
 
-using float8_e4m3fn = minifloat<formats::float8_e4m3fn>;
-using float8_e5m2 = minifloat<formats::float8_e5m2>;
+using float8_e4m3fn = minifloat<formats::float8_e4m3fn>;  ///< OFP8's E4M3: to 448, without infinity
+using float8_e5m2 = minifloat<formats::float8_e5m2>;      ///< OFP8's E5M2: to 57344, with infinity
+/// To 240; one NaN and one zero, no infinity.
 using float8_e4m3fnuz = minifloat<formats::float8_e4m3fnuz>;
+/// To 57344; one NaN and one zero, no infinity.
 using float8_e5m2fnuz = minifloat<formats::float8_e5m2fnuz>;
+/// MX's E8M0: powers of two and NaN, no zero, no sign.
 using float8_e8m0fnu = minifloat<formats::float8_e8m0fnu>;
 
 }  // namespace halfway

@@ -33,18 +33,22 @@ enum class nan_encoding {
 /// 2^-bias (as in MX's e8m0).
 namespace formats {
 
+/// IEEE 754-2019 binary16.
 struct float16 {
-  using storage = std::uint16_t;
-  static constexpr int exponent_bits = 5;
-  static constexpr int mantissa_bits = 10;
-  static constexpr int bias = 15;
-  static constexpr bool is_signed = true;
-  static constexpr bool has_infinity = true;
-  static constexpr nan_encoding nan = nan_encoding::ieee;
-  static constexpr std::string_view name = "float16";
+  using storage = std::uint16_t;              ///< holds a code, right-aligned
+  static constexpr int exponent_bits = 5;     ///< width of the exponent field
+  static constexpr int mantissa_bits = 10;    ///< without the leading one
+  static constexpr int bias = 15;             ///< what is taken from the exponent field
+  static constexpr bool is_signed = true;     ///< the top bit is a sign
+  static constexpr bool has_infinity = true;  ///< exponent field all ones, mantissa zero
+  static constexpr nan_encoding nan = nan_encoding::ieee;  ///< which codes are NaN
+  static constexpr std::string_view name = "float16";  ///< that of `dtype`, in files and messages
 };
 
+/// The upper half of binary32.
 struct bfloat16 {
+  /// @{
+  /// What the member of this name in formats::float16 tells of that format.
   using storage = std::uint16_t;
   static constexpr int exponent_bits = 8;
   static constexpr int mantissa_bits = 7;
@@ -53,9 +57,13 @@ struct bfloat16 {
   static constexpr bool has_infinity = true;
   static constexpr nan_encoding nan = nan_encoding::ieee;
   static constexpr std::string_view name = "bfloat16";
+  /// @}
 };
 
+/// OFP8's E4M3: the codes of infinity are numbers, to 448.
 struct float8_e4m3fn {
+  /// @{
+  /// What the member of this name in formats::float16 tells of that format.
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 4;
   static constexpr int mantissa_bits = 3;
@@ -64,9 +72,13 @@ struct float8_e4m3fn {
   static constexpr bool has_infinity = false;
   static constexpr nan_encoding nan = nan_encoding::all_ones;
   static constexpr std::string_view name = "float8_e4m3fn";
+  /// @}
 };
 
+/// OFP8's E5M2: special values as in IEEE 754.
 struct float8_e5m2 {
+  /// @{
+  /// What the member of this name in formats::float16 tells of that format.
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 5;
   static constexpr int mantissa_bits = 2;
@@ -75,9 +87,13 @@ struct float8_e5m2 {
   static constexpr bool has_infinity = true;
   static constexpr nan_encoding nan = nan_encoding::ieee;
   static constexpr std::string_view name = "float8_e5m2";
+  /// @}
 };
 
+/// E4M3 with one zero and one NaN, to 240 (Noune et al. 2022).
 struct float8_e4m3fnuz {
+  /// @{
+  /// What the member of this name in formats::float16 tells of that format.
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 4;
   static constexpr int mantissa_bits = 3;
@@ -86,9 +102,13 @@ struct float8_e4m3fnuz {
   static constexpr bool has_infinity = false;
   static constexpr nan_encoding nan = nan_encoding::negative_zero;
   static constexpr std::string_view name = "float8_e4m3fnuz";
+  /// @}
 };
 
+/// E5M2 with one zero and one NaN (Noune et al. 2022).
 struct float8_e5m2fnuz {
+  /// @{
+  /// What the member of this name in formats::float16 tells of that format.
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 5;
   static constexpr int mantissa_bits = 2;
@@ -97,9 +117,13 @@ struct float8_e5m2fnuz {
   static constexpr bool has_infinity = false;
   static constexpr nan_encoding nan = nan_encoding::negative_zero;
   static constexpr std::string_view name = "float8_e5m2fnuz";
+  /// @}
 };
 
+/// MX's E8M0, of scales: powers of two and one NaN; no zero, no sign.
 struct float8_e8m0fnu {
+  /// @{
+  /// What the member of this name in formats::float16 tells of that format.
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 8;
   static constexpr int mantissa_bits = 0;
@@ -108,9 +132,13 @@ struct float8_e8m0fnu {
   static constexpr bool has_infinity = false;
   static constexpr nan_encoding nan = nan_encoding::all_ones;
   static constexpr std::string_view name = "float8_e8m0fnu";
+  /// @}
 };
 
+/// MX's E2M3: every code is a finite number.
 struct float6_e2m3fn {
+  /// @{
+  /// What the member of this name in formats::float16 tells of that format.
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 2;
   static constexpr int mantissa_bits = 3;
@@ -119,9 +147,13 @@ struct float6_e2m3fn {
   static constexpr bool has_infinity = false;
   static constexpr nan_encoding nan = nan_encoding::none;
   static constexpr std::string_view name = "float6_e2m3fn";
+  /// @}
 };
 
+/// MX's E3M2: every code is a finite number.
 struct float6_e3m2fn {
+  /// @{
+  /// What the member of this name in formats::float16 tells of that format.
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 3;
   static constexpr int mantissa_bits = 2;
@@ -130,9 +162,13 @@ struct float6_e3m2fn {
   static constexpr bool has_infinity = false;
   static constexpr nan_encoding nan = nan_encoding::none;
   static constexpr std::string_view name = "float6_e3m2fn";
+  /// @}
 };
 
+/// MX's E2M1: every code is a finite number.
 struct float4_e2m1fn {
+  /// @{
+  /// What the member of this name in formats::float16 tells of that format.
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 2;
   static constexpr int mantissa_bits = 1;
@@ -141,6 +177,7 @@ struct float4_e2m1fn {
   static constexpr bool has_infinity = false;
   static constexpr nan_encoding nan = nan_encoding::none;
   static constexpr std::string_view name = "float4_e2m1fn";
+  /// @}
 };
 
 }  // namespace formats

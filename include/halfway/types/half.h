@@ -13,8 +13,8 @@
 
 namespace halfway {
 
-using float16 = minifloat<formats::float16>;
-using half = float16;
+using float16 = minifloat<formats::float16>;  ///< IEEE 754 binary16: to 65504, 11 significant bits
+using half = float16;                         ///< the same type
 
 }  // namespace halfway
 

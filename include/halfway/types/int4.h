@@ -21,18 +21,20 @@
 
 namespace halfway {
 
-using int4 = small_int<4, true>;
-using uint4 = small_int<4, false>;
+using int4 = small_int<4, true>;    ///< -8 ... 7, one a byte
+using uint4 = small_int<4, false>;  ///< 0 ... 15, one a byte
 
 /// Two int4 or uint4 in one byte.
 template <class T>
 constexpr std::uint8_t pack_int4(T low, T high) {
   return static_cast<std::uint8_t>(low.bits() | high.bits() << 4);
 }
+/// The element of even index in a packed byte: bits 0-3.
 template <class T>
 constexpr T low_int4(std::uint8_t byte) {
   return T::from_bits(static_cast<std::uint8_t>(byte & 15));
 }
+/// The element of odd index in a packed byte: bits 4-7.
 template <class T>
 constexpr T high_int4(std::uint8_t byte) {
   return T::from_bits(static_cast<std::uint8_t>(byte >> 4));
@@ -62,24 +64,27 @@ class packed_int4_span {
   static_assert(std::is_same_v<std::remove_const_t<Byte>, std::uint8_t>);
 
  public:
-  using value_type = T;
+  using value_type = T;  ///< int4 or uint4
 
   constexpr packed_int4_span() = default;
   /// `bytes` holds at least `packed_int4_bytes(size)` bytes.
   constexpr packed_int4_span(Byte* bytes, std::size_t size) : bytes_(bytes), size_(size) {}
+  /// A view that can be written is one that can be read.
   constexpr operator packed_int4_span<T, const std::uint8_t>() const {
     return {bytes_, size_};
   }  // NOLINT: as span
 
-  constexpr std::size_t size() const { return size_; }
-  constexpr bool empty() const { return size_ == 0; }
-  constexpr Byte* data() const { return bytes_; }
+  constexpr std::size_t size() const { return size_; }  ///< elements, not bytes
+  constexpr bool empty() const { return size_ == 0; }   ///< without elements
+  constexpr Byte* data() const { return bytes_; }       ///< where the packed bytes start
+  /// Of the packed bytes: half of size(), rounded up.
   constexpr std::size_t size_bytes() const { return packed_int4_bytes(size_); }
 
   /// Element i < size().
   constexpr T operator[](std::size_t i) const {
     return i % 2 == 0 ? low_int4<T>(bytes_[i / 2]) : high_int4<T>(bytes_[i / 2]);
   }
+  /// Element i < size().
   constexpr T get(std::size_t i) const { return (*this)[i]; }
 
   /// Writes element i < size(); its neighbour in the byte is kept.

@@ -14,8 +14,8 @@
 
 namespace halfway {
 
-using int8 = small_int<8, true>;
-using uint8 = small_int<8, false>;
+using int8 = small_int<8, true>;    ///< -128 ... 127
+using uint8 = small_int<8, false>;  ///< 0 ... 255
 
 }  // namespace halfway
 

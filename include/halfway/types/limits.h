@@ -24,6 +24,9 @@ constexpr int floor_log10(double x) {
 
 }  // namespace halfway::detail
 
+// What stands in namespace std is no part of the reference.
+/// @cond std
+
 // C++23 deprecates has_denorm, which generic code still asks for.
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
@@ -91,5 +94,6 @@ class std::numeric_limits<halfway::minifloat<Format>> {
 #if defined(__GNUC__)
 #pragma GCC diagnostic pop
 #endif
+/// @endcond
 
 #endif  // HALFWAY_TYPES_LIMITS_H_

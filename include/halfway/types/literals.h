@@ -58,31 +58,41 @@ consteval T parse_literal(std::string_view text) {
 /// does not compile. Visible in namespace halfway, and by `using namespace halfway::literals`.
 inline namespace literals {
 
+/// Half, as in `0.1_h`.
 consteval half operator""_h(const char* text) { return detail::parse_literal<half>(text); }
+/// Bfloat16, as in `0.1_bf16`.
 consteval bfloat16 operator""_bf16(const char* text) {
   return detail::parse_literal<bfloat16>(text);
 }
+/// Float8_e4m3fn, as in `0.1_e4m3fn`.
 consteval float8_e4m3fn operator""_e4m3fn(const char* text) {
   return detail::parse_literal<float8_e4m3fn>(text);
 }
+/// Float8_e5m2, as in `0.1_e5m2`.
 consteval float8_e5m2 operator""_e5m2(const char* text) {
   return detail::parse_literal<float8_e5m2>(text);
 }
+/// Float8_e4m3fnuz, as in `0.1_e4m3fnuz`.
 consteval float8_e4m3fnuz operator""_e4m3fnuz(const char* text) {
   return detail::parse_literal<float8_e4m3fnuz>(text);
 }
+/// Float8_e5m2fnuz, as in `0.1_e5m2fnuz`.
 consteval float8_e5m2fnuz operator""_e5m2fnuz(const char* text) {
   return detail::parse_literal<float8_e5m2fnuz>(text);
 }
+/// Float8_e8m0fnu, as in `0x1p-3_e8m0fnu`.
 consteval float8_e8m0fnu operator""_e8m0fnu(const char* text) {
   return detail::parse_literal<float8_e8m0fnu>(text);
 }
+/// Float6_e2m3fn, as in `0.1_e2m3fn`.
 consteval float6_e2m3fn operator""_e2m3fn(const char* text) {
   return detail::parse_literal<float6_e2m3fn>(text);
 }
+/// Float6_e3m2fn, as in `0.1_e3m2fn`.
 consteval float6_e3m2fn operator""_e3m2fn(const char* text) {
   return detail::parse_literal<float6_e3m2fn>(text);
 }
+/// Float4_e2m1fn, as in `1.5_e2m1fn`.
 consteval float4_e2m1fn operator""_e2m1fn(const char* text) {
   return detail::parse_literal<float4_e2m1fn>(text);
 }

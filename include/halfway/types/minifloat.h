@@ -43,10 +43,13 @@ namespace halfway {
 template <class Format>
 class minifloat;
 
+/// @{
+/// Whether T is a `minifloat`, of any format.
 template <class T>
 inline constexpr bool is_minifloat_v = false;
 template <class Format>
 inline constexpr bool is_minifloat_v<minifloat<Format>> = true;
+/// @}
 
 /// float, double, long double.
 template <class T>
@@ -72,7 +75,8 @@ concept any_number = builtin_number<T> || is_minifloat_v<T>;
 template <class Format>
 class minifloat {
  public:
-  using format = Format;
+  using format = Format;  ///< the tag, of namespace formats
+  /// Of the bit pattern: `std::uint8_t` or `std::uint16_t`.
   using storage = typename Format::storage;
 
   constexpr minifloat() = default;
@@ -82,6 +86,7 @@ class minifloat {
   constexpr explicit minifloat(T value)
       : bits_(static_cast<storage>(detail::encode<Format, overflow::ieee>(value))) {}
 
+  /// By way of float, which is exact: one rounding, by the rules above.
   template <class Other>
   constexpr explicit minifloat(minifloat<Other> value) : minifloat(static_cast<float>(value)) {}
 
@@ -91,13 +96,14 @@ class minifloat {
     x.bits_ = static_cast<storage>(bits & detail::layout<Format>::all);
     return x;
   }
-  constexpr storage bits() const { return bits_; }
+  constexpr storage bits() const { return bits_; }  ///< right-aligned, zeros above
 
+  /// Exact for every value, and so implicit.
   constexpr operator float() const {
     return detail::decode<Format>(bits_);
   }  // NOLINT: implicit, because exact
 
-  constexpr minifloat operator+() const { return *this; }
+  constexpr minifloat operator+() const { return *this; }  ///< unchanged, not promoted
   /// Flips the sign. fnuz has no -0, and its NaN stays; in the unsigned e8m0 the result is NaN.
   constexpr minifloat operator-() const {
     using L = detail::layout<Format>;
@@ -108,6 +114,8 @@ class minifloat {
     return from_bits(static_cast<storage>(bits_ ^ L::sign));
   }
 
+  /// @{
+  /// Rounded once to this format, to nearest even (see above).
   friend constexpr minifloat operator+(minifloat a, minifloat b) {
     return minifloat(static_cast<wide>(a) + static_cast<wide>(b));
   }
@@ -125,6 +133,7 @@ class minifloat {
   constexpr minifloat& operator-=(minifloat b) { return *this = *this - b; }
   constexpr minifloat& operator*=(minifloat b) { return *this = *this * b; }
   constexpr minifloat& operator/=(minifloat b) { return *this = *this / b; }
+  /// @}
 
   /// With another number: computed in float, or in double or long double where `b` is one, then
   /// rounded to this format.
@@ -132,19 +141,24 @@ class minifloat {
   constexpr minifloat& operator+=(T b) {
     return *this = minifloat(static_cast<with<T>>(*this) + static_cast<with<T>>(b));
   }
+  /// @copydoc operator+=(T)
   template <any_number T>
   constexpr minifloat& operator-=(T b) {
     return *this = minifloat(static_cast<with<T>>(*this) - static_cast<with<T>>(b));
   }
+  /// @copydoc operator+=(T)
   template <any_number T>
   constexpr minifloat& operator*=(T b) {
     return *this = minifloat(static_cast<with<T>>(*this) * static_cast<with<T>>(b));
   }
+  /// @copydoc operator+=(T)
   template <any_number T>
   constexpr minifloat& operator/=(T b) {
     return *this = minifloat(static_cast<with<T>>(*this) / static_cast<with<T>>(b));
   }
 
+  /// @{
+  /// By one, rounded: from 2^digits on the value stays, as that of a float does.
   constexpr minifloat& operator++() { return *this += 1.0f; }
   constexpr minifloat& operator--() { return *this -= 1.0f; }
   constexpr minifloat operator++(int) {
@@ -157,11 +171,13 @@ class minifloat {
     --*this;
     return old;
   }
+  /// @}
 
   /// As IEEE 754: -0 equals +0, NaN is unordered and unequal to everything.
   friend constexpr bool operator==(minifloat a, minifloat b) {
     return static_cast<float>(a) == static_cast<float>(b);
   }
+  /// Unordered where either is NaN; -0 and +0 are equivalent.
   friend constexpr std::partial_ordering operator<=>(minifloat a, minifloat b) {
     return static_cast<float>(a) <=> static_cast<float>(b);
   }
@@ -176,6 +192,7 @@ class minifloat {
   storage bits_{};
 };
 
+/// Of either sign, quiet or signalling. Never where the format has no NaN.
 template <class Format>
 constexpr bool isnan(minifloat<Format> x) {
   using L = detail::layout<Format>;
@@ -186,12 +203,14 @@ constexpr bool isnan(minifloat<Format> x) {
   return false;
 }
 
+/// Of either sign. Never where the format has no infinity.
 template <class Format>
 constexpr bool isinf(minifloat<Format> x) {
   using L = detail::layout<Format>;
   return Format::has_infinity && (x.bits() & L::magnitude) == L::infinity;
 }
 
+/// Neither infinite nor NaN.
 template <class Format>
 constexpr bool isfinite(minifloat<Format> x) {
   using L = detail::layout<Format>;
@@ -209,6 +228,8 @@ constexpr bool signbit(minifloat<Format> x) {
 
 }  // namespace halfway
 
+// What stands in namespace std is no part of the reference.
+/// @cond std
 /// +0 and -0 are equal, so they hash alike.
 template <class Format>
 struct std::hash<halfway::minifloat<Format>> {
@@ -219,6 +240,7 @@ struct std::hash<halfway::minifloat<Format>> {
                                                                                            : bits);
   }
 };
+/// @endcond
 
 // Without these a minifloat would compile and quietly behave as the float it converts to, or have
 // all-zero numeric_limits.

@@ -27,9 +27,10 @@ enum class overflow {
 
 /// IEEE 754 roundTiesToEven.
 struct round_to_nearest_even {
-  static constexpr bool overflows = true;
+  static constexpr bool overflows = true;  ///< a large finite value may become infinite
 
   template <std::unsigned_integral U>
+  /// Half of the last place that is kept, less one where that place is even.
   constexpr U addend(U significand, int shift) const {
     return static_cast<U>(((U{1} << shift) >> 1) - 1 + ((significand >> shift) & 1));
   }
@@ -38,9 +39,10 @@ struct round_to_nearest_even {
 /// IEEE 754 roundTowardZero: a finite value past the largest one becomes the largest one under
 /// either overflow policy, and only infinity gives infinity.
 struct round_toward_zero {
-  static constexpr bool overflows = false;
+  static constexpr bool overflows = false;  ///< a finite value stays finite
 
   template <std::unsigned_integral U>
+  /// Nothing: what is below the last place is cut off.
   constexpr U addend(U /*significand*/, int /*shift*/) const {
     return 0;
   }
@@ -55,10 +57,11 @@ struct round_toward_zero {
 /// Values that the format has never move. Past the largest finite value x rounds as if there were
 /// larger ones, and what comes out larger has overflowed.
 struct round_with_random_word {
-  static constexpr bool overflows = true;
-  std::uint32_t random;
+  static constexpr bool overflows = true;  ///< a large finite value may become infinite
+  std::uint32_t random;                    ///< the word; its last bit is not used
 
   template <std::unsigned_integral U>
+  /// The top `shift` bits of the 31 that are used.
   constexpr U addend(U /*significand*/, int shift) const {
     const U word = random >> 1;  // 31 bits, the fraction of a last place that is added
     return shift <= 31 ? static_cast<U>(word >> (31 - shift))
@@ -73,13 +76,15 @@ struct round_with_random_word {
 /// Different words, and so independent roundings, come from different seeds or from ranges of
 /// indices that do not overlap.
 struct round_stochastically {
-  static constexpr bool overflows = true;
-  std::uint64_t seed = 0;
-  std::uint64_t first = 0;
+  static constexpr bool overflows = true;  ///< a large finite value may become infinite
+  std::uint64_t seed = 0;                  ///< of the stream
+  std::uint64_t first = 0;                 ///< the index of element 0 in the stream
 
+  /// The mode of element i of a range.
   constexpr round_with_random_word at(std::uint64_t i) const {
     return {random_word(seed, first + i)};
   }
+  /// Of element 0.
   template <std::unsigned_integral U>
   constexpr U addend(U significand, int shift) const {
     return at(0).addend(significand, shift);

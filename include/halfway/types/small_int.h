@@ -34,8 +34,11 @@ class small_int {
   static_assert(Bits >= 1 && Bits <= 8);
 
  public:
+  /// Of the value, which is kept sign-extended.
   using storage = std::conditional_t<Signed, std::int8_t, std::uint8_t>;
+  /// That of two's complement, or 0.
   static constexpr int lowest_value = Signed ? -(1 << (Bits - 1)) : 0;
+  /// 2^(Bits - 1) - 1, or 2^Bits - 1 unsigned
   static constexpr int max_value = Signed ? (1 << (Bits - 1)) - 1 : (1 << Bits) - 1;
 
   constexpr small_int() = default;
@@ -58,9 +61,11 @@ class small_int {
     }
   }
 
+  /// Nearest integer, ties to even, saturating; infinities saturate, NaN becomes 0.
   template <class Format>
   constexpr explicit small_int(minifloat<Format> value) : small_int(static_cast<float>(value)) {}
 
+  /// Saturates: a negative value becomes 0 in an unsigned type.
   template <int OtherBits, bool OtherSigned>
   constexpr explicit small_int(small_int<OtherBits, OtherSigned> value)
       : small_int(static_cast<int>(value)) {}
@@ -76,10 +81,14 @@ class small_int {
     return static_cast<std::uint8_t>(value_ & ((1 << Bits) - 1));
   }
 
+  /// Exact, and so implicit: arithmetic is in int.
   constexpr operator int() const { return value_; }  // NOLINT: implicit, because exact
 
+  /// @{
+  /// By value.
   friend constexpr bool operator==(small_int, small_int) = default;
   friend constexpr std::strong_ordering operator<=>(small_int, small_int) = default;
+  /// @}
 
  private:
   template <class T>
@@ -100,13 +109,18 @@ class small_int {
   storage value_{};
 };
 
+/// @{
+/// Whether T is a `small_int`, of any width and sign.
 template <class T>
 inline constexpr bool is_small_int_v = false;
 template <int Bits, bool Signed>
 inline constexpr bool is_small_int_v<small_int<Bits, Signed>> = true;
+/// @}
 
 }  // namespace halfway
 
+// What stands in namespace std is no part of the reference.
+/// @cond std
 template <int Bits, bool Signed>
 struct std::hash<halfway::small_int<Bits, Signed>> {
   std::size_t operator()(halfway::small_int<Bits, Signed> x) const noexcept {
@@ -162,5 +176,6 @@ class std::numeric_limits<halfway::small_int<Bits, Signed>> {
 #if defined(__GNUC__)
 #pragma GCC diagnostic pop
 #endif
+/// @endcond
 
 #endif  // HALFWAY_TYPES_SMALL_INT_H_

@@ -188,6 +188,7 @@ constexpr std::from_chars_result from_chars(const char* first, const char* last,
   return {end, std::errc()};
 }
 
+/// The shortest text that reads back: see to_chars.
 template <class Format>
 std::string to_string(minifloat<Format> x) {
   char text[40];
