@@ -36,6 +36,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "halfway/simd/kernels-inl.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
+#undef HWY_TARGET_INCLUDE
 #endif
 
 #include "halfway/simd/kernels-inl.h"
@@ -45,12 +46,13 @@
 #define HALFWAY_DISPATCH(...) (&HWY_STATIC_DISPATCH(__VA_ARGS__))
 #else
 // A function pointer. The table is a static of the lambda, so one exists for each template
-// instantiation.
+// instantiation, and for each set of targets: a file compiled with -march=native has fewer targets
+// than others of the same program, and the linker merges what has one name.
 #define HALFWAY_DISPATCH(...)            \
-  ([]() {                                \
+  ([]<long long kTargets>() {            \
     HWY_EXPORT_T(Table, __VA_ARGS__);    \
     return HWY_DYNAMIC_POINTER_T(Table); \
-  }())
+  }.template operator()<(HWY_TARGETS)>())
 #endif
 
 namespace halfway {
