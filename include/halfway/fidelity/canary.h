@@ -21,10 +21,11 @@
 
 namespace halfway {
 
+/// What a canary has proven so far.
 enum class canary_verdict {
-  undecided,
-  worse,       // its mean loss is more than the baseline's and the margin
-  acceptable,  // it is less
+  undecided,   ///< neither, yet
+  worse,       ///< its mean loss is more than the baseline's and the margin
+  acceptable,  ///< it is less
 };
 
 /// A sequential test of paired losses within [0, 1] (a disagreement with the label, a share of a
@@ -103,11 +104,12 @@ class canary {
 
   /// ln of the capital of who bet on either; at ln(1 / error_rate) it is proven.
   double log_evidence_of_worse() const { return log_mean(log_above_); }
+  /// As log_evidence_of_worse(), of who bet on d < margin.
   double log_evidence_of_acceptable() const { return log_mean(log_below_); }
 
-  std::size_t count() const { return count_; }
-  double margin() const { return margin_; }
-  double error_rate() const { return error_rate_; }
+  std::size_t count() const { return count_; }       ///< pairs taken in
+  double margin() const { return margin_; }          ///< as given
+  double error_rate() const { return error_rate_; }  ///< of either verdict, as given
   /// Of the pairs so far; NaN of none.
   double mean_difference() const {
     return count_ == 0 ? std::numeric_limits<double>::quiet_NaN()

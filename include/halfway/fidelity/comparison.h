@@ -85,9 +85,11 @@ class comparison {
 
   /// Pairs compared.
   std::size_t count() const { return count_; }
+  /// Pairs in which the candidate alone is infinite or NaN.
   std::size_t broken() const { return broken_; }
+  /// Pairs in which the baseline is infinite or NaN.
   std::size_t excluded() const { return excluded_; }
-  dtype ulp_type() const { return ulp_type_; }
+  dtype ulp_type() const { return ulp_type_; }  ///< whose units max_ulps() counts
 
   /// The largest |c - b|.
   double max_absolute_error() const { return figure(max_error_); }
@@ -107,6 +109,7 @@ class comparison {
   confidence_interval mean_error_interval(double confidence = 0.95) const {
     return detail::mean_interval_of_sums(count_, errors_, squared_errors_, confidence);
   }
+  /// As mean_error_interval(), of the RMSE: the roots of the ends for the mean square.
   confidence_interval rmse_interval(double confidence = 0.95) const {
     const auto [low, high] =
         detail::mean_interval_of_sums(count_, squared_errors_, fourth_powers_, confidence);

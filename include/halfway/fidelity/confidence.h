@@ -20,8 +20,8 @@ namespace halfway {
 
 /// From low to high, both included. NaN where nothing is known, which fails every gate.
 struct confidence_interval {
-  double low = std::numeric_limits<double>::quiet_NaN();
-  double high = std::numeric_limits<double>::quiet_NaN();
+  double low = std::numeric_limits<double>::quiet_NaN();   ///< NaN: nothing is known
+  double high = std::numeric_limits<double>::quiet_NaN();  ///< not less than low
 };
 
 namespace detail {
@@ -156,6 +156,7 @@ inline confidence_interval mean_interval_of_sums(std::size_t count, double sum, 
 /// 2002, section 1.9). A value type; not for several threads at once (give each its own, then merge).
 class sample_mean {
  public:
+  /// Takes in one value. After an infinity or NaN the mean and variance are not finite.
   void add(double value) {
     ++count_;
     const double d = value - mean_;
@@ -163,6 +164,7 @@ class sample_mean {
     squares_ += d * (value - mean_);
   }
 
+  /// As if this had seen the other's values, too, up to rounding.
   void merge(const sample_mean& other) {
     if (other.count_ == 0) return;
     const double mine = static_cast<double>(count_), its = static_cast<double>(other.count_);
@@ -172,7 +174,7 @@ class sample_mean {
     squares_ += other.squares_ + d * d * (mine * its / (mine + its));
   }
 
-  std::size_t count() const { return count_; }
+  std::size_t count() const { return count_; }  ///< values taken in
   /// NaN of nothing.
   double mean() const { return count_ == 0 ? std::numeric_limits<double>::quiet_NaN() : mean_; }
   /// By count() - 1: without bias. NaN of fewer than 2.

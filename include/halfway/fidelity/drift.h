@@ -23,6 +23,7 @@
 
 namespace halfway {
 
+/// What a test for one distribution says of two samples.
 struct two_sample_test {
   /// The largest distance between the two empirical distribution functions, from 0 to 1.
   double statistic = 0;

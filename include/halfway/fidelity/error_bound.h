@@ -129,9 +129,9 @@ inline double dot_compensated_error_bound(std::size_t n, double sum_of_magnitude
 
 /// What gemm_error_bound has to know besides k and the magnitudes.
 struct gemm_error_options {
-  dtype a = dtype::float32;
-  dtype b = dtype::float32;
-  dtype c = dtype::float32;
+  dtype a = dtype::float32;  ///< of the left operand
+  dtype b = dtype::float32;  ///< of the right operand
+  dtype c = dtype::float32;  ///< of the result
   /// The magnitude of alpha, times that of the element's row scale and column scale if there are any.
   double scale = 1.0;
   /// How many of row_scale and column_scale there are: each adds a rounding.
@@ -266,9 +266,9 @@ inline double log_softmax_error_bound(std::size_t n, double y, dtype type = dtyp
 
 /// What the bounds of norms have to know besides n and z.
 struct norm_error_options {
-  double gamma = 1.0;  ///< its magnitude at the element
-  double beta = 0.0;   ///< of layernorm
-  dtype y = dtype::float32;
+  double gamma = 1.0;        ///< its magnitude at the element
+  double beta = 0.0;         ///< of layernorm
+  dtype y = dtype::float32;  ///< the type of the result
   /// |mean| / sqrt(variance + epsilon), of layernorm. Below 2^24 it does not matter.
   double mean = 0.0;
 };

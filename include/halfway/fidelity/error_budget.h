@@ -23,11 +23,12 @@ namespace halfway {
 /// Alert when within `length` the budget was burnt at `rate` times the speed that uses up all of it
 /// at the end of the objective's period, and is so still: within the last twelfth of it, too.
 struct burn_alert {
-  std::chrono::seconds length;
-  double rate;
+  std::chrono::seconds length;  ///< of the long window; the short one is a twelfth of it
+  double rate;  ///< in budgets used up in the objective's period: 1 is as fast as it may be
 };
 /// What of a 30 days' budget is gone when they fire: 0.6 % and 10 %.
 inline constexpr burn_alert fast_burn{std::chrono::hours(1), 4};
+/// @copydoc fast_burn
 inline constexpr burn_alert slow_burn{std::chrono::hours(72), 1};
 
 /// Good and bad events in buckets of time, the last `history` of them. Whatever can be said of an
@@ -56,6 +57,7 @@ class error_budget {
     check_length(where, "history", history);
   }
 
+  /// One event. What is older than the history, as seen from the newest, is dropped.
   void add(std::chrono::seconds now, bool good) { add(now, good ? 1 : 0, good ? 0 : 1); }
   /// Several at once. What is older than the history, as seen from the newest, is dropped.
   void add(std::chrono::seconds now, std::uint64_t good, std::uint64_t bad) {
@@ -116,7 +118,7 @@ class error_budget {
     return burn_rate(now, alert.length) >= alert.rate && burn_rate(now, recent) >= alert.rate;
   }
 
-  double target() const { return target_; }
+  double target() const { return target_; }  ///< the share of events that has to be good
 
  private:
   struct tally {

@@ -73,9 +73,11 @@ class logit_comparison {
 
   /// Rows compared, broken ones included.
   std::size_t rows() const { return rows_; }
+  /// Rows in which the candidate alone has NaN, +infinity, or nothing but -infinity.
   std::size_t broken() const { return broken_; }
+  /// Rows in which the baseline has, which are in no figure.
   std::size_t excluded() const { return excluded_; }
-  std::size_t k() const { return k_; }
+  std::size_t k() const { return k_; }  ///< first choices that top_k_agreement() looks at
 
   /// The mean over rows of sum p (log p - log q), in nats; p is the baseline's softmax, q the
   /// candidate's. Infinite if q is 0 where p is not.
@@ -87,6 +89,7 @@ class logit_comparison {
   confidence_interval mean_kl_interval(double confidence = 0.95) const {
     return detail::mean_interval_of_sums(rows_ - broken_, kl_, kl_squares_, confidence);
   }
+  /// The largest KL divergence of a row, in nats; NaN of none.
   double max_kl() const {
     return rows_ == broken_ ? std::numeric_limits<double>::quiet_NaN() : max_kl_;
   }

@@ -63,6 +63,7 @@ class comparison_metrics {
         broken_(telemetry::detail::get_unknown_gauge(r, telemetry::names::layer_broken_values,
                                                      {layer})) {}
 
+  /// Replaces the last comparison's figures.
   void set(const comparison& c) {
     sqnr_db_.set(c.sqnr_db());
     max_ulps_.set(c.max_ulps());
@@ -87,6 +88,7 @@ class logit_comparison_metrics {
         mean_kl_(telemetry::detail::get_unknown_gauge(r, telemetry::names::mean_kl)),
         max_kl_(telemetry::detail::get_unknown_gauge(r, telemetry::names::max_kl)) {}
 
+  /// Replaces the last comparison's figures.
   void set(const logit_comparison& c) {
     rows_.set(static_cast<double>(c.rows()));
     broken_.set(static_cast<double>(c.broken()));

@@ -25,14 +25,16 @@ namespace halfway {
 
 /// A figure of comparison or of logit_comparison.
 struct fidelity_metric {
-  std::string_view name;
-  bool more_is_better;
-  double (comparison::*of_values)() const = nullptr;  ///< null: of logits
-  double (logit_comparison::*of_logits)() const = nullptr;
-  confidence_interval (comparison::*values_interval)(double) const = nullptr;
+  std::string_view name;  ///< as files, objectives and messages have it
+  bool more_is_better;    ///< so that a limit is the least, not the most
+  double (comparison::*of_values)() const = nullptr;                           ///< null: of logits
+  double (logit_comparison::*of_logits)() const = nullptr;                     ///< null: of values
+  confidence_interval (comparison::*values_interval)(double) const = nullptr;  ///< null: has none
+  /// Null: has none.
   confidence_interval (logit_comparison::*logits_interval)(double) const = nullptr;
 };
 
+/// Every metric that an objective may name, with the name of its figure.
 inline constexpr std::array<fidelity_metric, 10> fidelity_metrics = {{
     {.name = "max_absolute_error",
      .more_is_better = false,
@@ -90,9 +92,12 @@ class objective {
     }
   }
 
+  /// Whose figure has to keep the limit.
   const fidelity_metric& metric() const { return *metric_; }
-  double limit() const { return limit_; }
+  double limit() const { return limit_; }  ///< in the metric's unit
+  /// Of the interval; 0: the figure itself has to keep the limit.
   double confidence() const { return confidence_; }
+  /// For a logit_comparison, not for a comparison.
   bool of_logits() const { return metric_->of_logits != nullptr; }
 
   /// What has to keep the limit: the figure, or the end of its interval nearer to the limit; NaN where
@@ -103,6 +108,7 @@ class objective {
     return confidence_ != 0 ? worse_end((c.*metric_->values_interval)(confidence_))
                             : (c.*metric_->of_values)();
   }
+  /// @copydoc measured(const comparison&) const
   double measured(const logit_comparison& c) const {
     check_kind("logits", of_logits());
     if (c.broken() != 0) return std::numeric_limits<double>::quiet_NaN();
@@ -110,11 +116,13 @@ class objective {
                             : (c.*metric_->of_logits)();
   }
 
+  /// Whether a figure is within the limit: the limit itself is, NaN is not.
   bool keeps(double measured) const {
     return metric_->more_is_better ? measured >= limit_ : measured <= limit_;
   }
   /// Error as measured().
   bool met_by(const comparison& c) const { return keeps(measured(c)); }
+  /// Error as measured().
   bool met_by(const logit_comparison& c) const { return keeps(measured(c)); }
 
  private:

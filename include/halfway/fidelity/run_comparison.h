@@ -30,8 +30,8 @@ namespace halfway {
 
 /// A layer's tensor in both runs, over all batches.
 struct layer_comparison {
-  std::string name;
-  comparison values;
+  std::string name;   ///< as the first add() gave it
+  comparison values;  ///< over all batches
   /// Elements seen, those that `values` leaves out included.
   std::size_t elements = 0;
   /// The index of the first element that is NaN or infinite in the candidate alone, counted over all
@@ -89,6 +89,7 @@ class run_comparison {
     }
   }
 
+  /// In the order in which they first came.
   const std::vector<layer_comparison>& layers() const { return layers_; }
 
   /// The first layer whose comparison is past a limit: past(const comparison&) is true. Null if none

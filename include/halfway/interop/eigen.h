@@ -39,8 +39,12 @@ matrix_view<Element> view_of_eigen(Element* data, const M& m) {
 
 }  // namespace halfway::detail
 
+/// What halfway adds here: what Eigen asks of a scalar type, for the small floats, and the views by
+/// which halfway takes Eigen's matrices.
 namespace Eigen {
 
+// Of use to Eigen alone.
+/// @cond
 template <class Format>
 struct NumTraits<halfway::minifloat<Format>> : GenericNumTraits<halfway::minifloat<Format>> {
   using Real = halfway::minifloat<Format>;
@@ -88,6 +92,7 @@ struct random_default_impl<halfway::minifloat<Format>, false, false> {
 };
 
 }  // namespace internal
+/// @endcond
 
 /// An Eigen type whose coefficients lie in memory: a matrix, an array, a map, a reference, a block.
 template <class Derived>
@@ -100,6 +105,7 @@ template <HalfwayDirectAccess Derived>
 auto as_view(DenseBase<Derived>& m) {
   return halfway::detail::view_of_eigen(m.derived().data(), m.derived());
 }
+/// @copydoc as_view(DenseBase<Derived>&)
 template <HalfwayDirectAccess Derived>
 auto as_view(const DenseBase<Derived>& m) {
   return halfway::detail::view_of_eigen(m.derived().data(), m.derived());
@@ -109,6 +115,7 @@ auto as_view(const DenseBase<Derived>& m) {
 
 namespace halfway {
 
+/// @{
 /// The same bits in the other library's type.
 inline Eigen::half to_eigen(half x) {
   return Eigen::numext::bit_cast<Eigen::half>(Eigen::numext::uint16_t{x.bits()});
@@ -122,6 +129,7 @@ inline half from_eigen(Eigen::half x) {
 inline bfloat16 from_eigen(Eigen::bfloat16 x) {
   return bfloat16::from_bits(Eigen::numext::bit_cast<Eigen::numext::uint16_t>(x));
 }
+/// @}
 
 }  // namespace halfway
 

@@ -41,6 +41,7 @@ namespace halfway::mpi {
 /// good. Afterwards the communicator is of no use, and MPI_Abort the way out.
 class communication_error : public std::runtime_error {
  public:
+  /// `missing`: the ranks it concerns, in order.
   communication_error(const std::string& message, int rank, std::string operation,
                       std::vector<int> missing)
       : std::runtime_error(message),
@@ -49,6 +50,7 @@ class communication_error : public std::runtime_error {
         missing_(std::move(missing)) {}
 
   int rank() const { return rank_; }  ///< who reports it
+  /// "halfway::mpi::all_reduce": the call that failed.
   const std::string& operation() const { return operation_; }
   /// The ranks it concerns, in order; empty where MPI does not tell.
   const std::vector<int>& missing() const { return missing_; }
@@ -59,6 +61,7 @@ class communication_error : public std::runtime_error {
   std::vector<int> missing_;
 };
 
+/// How long ranks wait for each other.
 struct communicator_options {
   /// The longest that one wait may take, more than the slowest rank's pause (a checkpoint, an
   /// evaluation) between two steps. Zero: for ever.
@@ -119,8 +122,9 @@ class communicator {
     if (finalized == 0 && !broken_ && !unwinds && handle_ != MPI_COMM_NULL) MPI_Comm_free(&handle_);
   }
 
-  int rank() const { return rank_; }
-  int size() const { return size_; }
+  int rank() const { return rank_; }  ///< of this process, from 0 on
+  int size() const { return size_; }  ///< ranks, this one included
+  /// The longest that one wait takes; zero: for ever.
   std::chrono::milliseconds timeout() const { return options_.timeout; }
   /// The duplicate.
   MPI_Comm handle() const { return handle_; }

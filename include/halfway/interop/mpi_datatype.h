@@ -91,10 +91,10 @@ class element_type {
     if (type_ != MPI_DATATYPE_NULL) MPI_Type_free(&type_);
   }
 
-  MPI_Datatype datatype() const { return type_; }
-  MPI_Op sum() const { return sum_; }
+  MPI_Datatype datatype() const { return type_; }  ///< one element; until this is destroyed
+  MPI_Op sum() const { return sum_; }  ///< added in float, rounded to T once for each application
   MPI_Op max() const { return max_; }  ///< NaN if an element is NaN; +0 is above -0
-  MPI_Op min() const { return min_; }
+  MPI_Op min() const { return min_; }  ///< NaN if an element is NaN; -0 is below +0
 
  private:
   static void check(int code) {

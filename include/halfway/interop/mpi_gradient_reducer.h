@@ -33,6 +33,7 @@
 
 namespace halfway::mpi {
 
+/// What gradient_reducer has to know besides the gradients.
 struct gradient_reducer_options {
   float factor = 1.0f;  ///< what sums are multiplied by; 1 / ranks gives means
   /// Of a bucket on the wire, at most. Gradients fill buckets from the last to the first, in which
@@ -85,6 +86,7 @@ class gradient_reducer {
   gradient_reducer(const gradient_reducer&) = delete;
   gradient_reducer& operator=(const gradient_reducer&) = delete;
 
+  /// That a step sends, the same on all ranks.
   std::size_t buckets() const { return buckets_.size(); }
   /// Buckets of this step whose sum is here: how much of the traffic the backward pass has hidden.
   std::size_t arrived() const { return arrived_; }

@@ -29,6 +29,7 @@
 
 namespace halfway::mpi {
 
+/// What shard_reducer has to know besides the size of a gradient.
 struct shard_reducer_options {
   std::size_t shards = 1;  ///< of the batch, whatever the number of ranks
   float factor = 1.0f;     ///< what sums are multiplied by; 1 / shards gives means

@@ -47,6 +47,7 @@ concept attention_storage =
 /// attention_options::window where there is none.
 inline constexpr std::size_t no_window = std::numeric_limits<std::size_t>::max();
 
+/// What is done to the scores, and how 8-bit keys and values are read.
 struct attention_options {
   /// Query i sees the keys up to the one at k.rows() - q.rows() + i: the last query sees all, as
   /// with a cache of keys.
@@ -67,6 +68,7 @@ struct attention_options {
   /// What stored keys (values) of 8 bits are multiplied with: k.heads() x k.rows() factors, one for
   /// each token, or k.heads() x 1, one for each head. Empty: none.
   matrix_view<const float> k_scale = {};
+  /// @copydoc k_scale
   matrix_view<const float> v_scale = {};
 };
 

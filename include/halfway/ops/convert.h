@@ -326,6 +326,8 @@ void convert(const X& x, Y&& y, Rounding rounding, executor_ref on = {}) {
   detail::convert_any<overflow::ieee>("halfway::convert", x, y, rounding, on);
 }
 
+/// As convert with another rounding mode and convert_saturating in one: past the largest finite
+/// value, and for infinities, that value with the sign.
 template <class X, class Y, rounding_mode Rounding>
 requires detail::convertible<X, Y>
 void convert_saturating(const X& x, Y&& y, Rounding rounding, executor_ref on = {}) {

@@ -21,10 +21,11 @@
 
 namespace halfway {
 
+/// Which elements are left out.
 struct dropout_options {
   /// With which an element is left out: a multiple of 2^-32, to which it is rounded; in [0, 1).
   float probability = 0.5f;
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  ///< of the random words; the same in the backward pass
   /// The number of the random word (types/philox.h) of element 0; element i takes word first + i.
   /// Two calls are independent where their words differ: a step that draws n elements in all passes
   /// first = step * n plus what came before in the step.

@@ -17,6 +17,7 @@ enum class activation { relu, gelu, gelu_tanh, silu, tanh, sigmoid };
 
 /// One of them for n floats, or none.
 struct fused_activation {
+  /// x to y, which may be x; null: none.
   void (*apply)(const float* x, float* y, std::size_t n) = nullptr;
 };
 

@@ -119,7 +119,7 @@ struct packed_access {
 /// What becomes of a float product: c = activation(alpha * row_scale * column_scale * a * b + beta * c
 /// + bias), in FP32, from left to right. What is not given costs nothing.
 struct gemm_options {
-  float alpha = 1.0f;
+  float alpha = 1.0f;  ///< what a * b is multiplied by; 0 leaves NaN in a and b in c
   /// With 0, c is not read, so NaN in it does not spread. With 1, c is a residual that is added to.
   float beta = 0.0f;
   /// One value for each column of c, or empty.

@@ -24,10 +24,12 @@
 
 namespace halfway {
 
+/// What gemm_backward has to know besides the matrices.
 struct gemm_backward_options {
   /// What the products are multiplied with: 1 / (scale of dc * scale of b) and 1 / (scale of a *
   /// scale of dc) of operands that were scaled to fit 8-bit floats.
   float da_factor = 1.0f;
+  /// @copydoc da_factor
   float db_factor = 1.0f;
   /// As of gemm_options.
   bool reproducible = false;

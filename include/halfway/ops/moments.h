@@ -78,7 +78,7 @@ class moments_accumulator {
     squares_ = std::fma(distance * distance, here * share, squares_ + other.squares_);
   }
 
-  std::size_t count() const { return count_; }
+  std::size_t count() const { return count_; }  ///< elements taken in
 
   /// Rounded to float. Error: nothing was taken in.
   mean_and_variance result() const {

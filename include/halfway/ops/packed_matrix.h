@@ -36,7 +36,7 @@ concept packable = signed_byte<T> ||(float_storage<T>&& requires(T x) { x + x; }
 template <packable T>
 class packed_matrix {
  public:
-  using value_type = T;
+  using value_type = T;  ///< as packed
 
   packed_matrix() = default;
 
@@ -57,8 +57,8 @@ class packed_matrix {
      panels_.data(), column_sums_.data());
   }
 
-  std::size_t rows() const { return rows_; }
-  std::size_t cols() const { return cols_; }
+  std::size_t rows() const { return rows_; }  ///< k, before it is rounded up
+  std::size_t cols() const { return cols_; }  ///< n, before it is rounded up
   /// Memory that the panels take.
   std::size_t bytes() const {
     return panels_.size() * sizeof(T) + column_sums_.size() * sizeof(std::int32_t);
@@ -79,6 +79,7 @@ class packed_matrix {
   std::vector<std::int32_t> column_sums_;
 };
 
+/// Of any matrix, with its element type.
 template <class B>
 packed_matrix(const B&) -> packed_matrix<std::remove_const_t<element_of<const B>>>;
 

@@ -50,7 +50,7 @@ concept matrix_of = matrix_like<M> && std::same_as<std::remove_const_t<element_o
 template <weight_code T>
 class quantized_matrix {
  public:
-  using value_type = T;
+  using value_type = T;  ///< int8 or int4
 
   quantized_matrix() = default;
 
@@ -82,8 +82,8 @@ class quantized_matrix {
     }
   }
 
-  std::size_t rows() const { return rows_; }
-  std::size_t cols() const { return cols_; }
+  std::size_t rows() const { return rows_; }  ///< k, before it is rounded up
+  std::size_t cols() const { return cols_; }  ///< n, before it is rounded up
   /// Rows that share a scale.
   std::size_t group() const { return group_; }
   /// Memory that codes and scales take.

@@ -46,6 +46,7 @@ inline std::vector<double> rotary_frequencies(std::size_t size, double base = 10
   return frequencies;
 }
 
+/// Where the rows stand, and which elements make a pair.
 struct rotary_options {
   /// Row i is at first_position + i, unless `positions` are given.
   std::size_t first_position = 0;

@@ -79,9 +79,10 @@ void softmax(const X& x, Y&& y, executor_ref on = {}) {
 
 /// What softmax does to scores first.
 struct softmax_options {
-  float scale = 1.0f;   // scores are multiplied by it: 1 / sqrt(head size)
-  bool causal = false;  // row i sees only its first cols - rows + i + 1 columns, as if the last row
-                        // saw all: the others become 0
+  float scale = 1.0f;  ///< scores are multiplied by it: 1 / sqrt(head size)
+  /// Row i sees only its first cols - rows + i + 1 columns, as if the last row saw all: the others
+  /// become 0.
+  bool causal = false;
 };
 
 namespace detail {
