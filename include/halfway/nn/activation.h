@@ -73,12 +73,16 @@ class activation : public module<T> {
   matrix<T> y_, dx_;
 };
 
+/// max(x, 0).
 template <class T>
 using relu = activation<T, detail::relu_function>;
+/// x times the normal distribution function of x, the exact form.
 template <class T>
 using gelu = activation<T, detail::gelu_function>;
+/// x / (1 + e^-x).
 template <class T>
 using silu = activation<T, detail::silu_function>;
+/// The hyperbolic tangent.
 template <class T>
 using tanh = activation<T, detail::tanh_function>;
 

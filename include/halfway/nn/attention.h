@@ -22,11 +22,12 @@
 
 namespace halfway::nn {
 
+/// What an attention layer is made of.
 struct attention_shape {
   std::size_t tokens = 0;  ///< of a sequence
   std::size_t width = 0;   ///< of a token
   std::size_t heads = 1;   ///< of width / heads elements each
-  bool causal = false;
+  bool causal = false;     ///< a token sees those before it and itself
 };
 
 /// y = heads' results for x's queries, keys and values, projected. x and y: sequences * tokens x
@@ -44,8 +45,11 @@ class attention : public module<T> {
         qkv_(name_ + ".qkv", shape.width, 3 * shape.width, random),
         out_(name_ + ".out", shape.width, shape.width, random) {}
 
+  /// @{
+  /// The projections, as to give their products 8-bit inputs.
   linear<T, T, Inputs>& qkv() { return qkv_; }
   linear<T, T, Inputs>& out() { return out_; }
+  /// @}
 
   matrix_view<const T> forward(matrix_view<const T> x, pass& p) override {
     if (x.rows() % shape_.tokens != 0) {

@@ -27,6 +27,8 @@ namespace halfway::nn {
 template <class T, class Inputs = plain_inputs<T>>
 class conv2d : public module<T> {
  public:
+  /// Weights of variance 1 / (taps * channels), biases zero. Error: a window that does not fit the
+  /// image.
   conv2d(std::string name, const image_shape& shape, std::size_t filters, const window_2d& window,
          weight_source& random)
       : name_(name),
@@ -37,7 +39,8 @@ class conv2d : public module<T> {
     out_.channels = filters;
   }
 
-  image_shape output_shape() const { return out_; }
+  image_shape output_shape() const { return out_; }  ///< of one image
+  /// What the product's operands are cast to (nn/gemm_inputs.h).
   Inputs& inputs() { return product_.inputs(); }
 
   matrix_view<const T> forward(matrix_view<const T> x, pass& p) override {

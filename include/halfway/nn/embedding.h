@@ -25,11 +25,14 @@ namespace halfway::nn {
 template <class T>
 class embedding {
  public:
+  /// `rows`: how many different tokens there are. `width`: the length of their vectors.
   embedding(std::string name, std::size_t rows, std::size_t width, weight_source& random)
       : name_(std::move(name)), table_(name_ + ".weight", random.for_inputs(width, rows, width)) {}
   embedding(const embedding&) = delete;
   embedding& operator=(const embedding&) = delete;
 
+  /// indices.size() x width: row i is that of token indices[i]; valid until the next forward().
+  /// Errors: an index that is negative or not below `rows`.
   matrix_view<const T> forward(std::span<const std::int32_t> indices, pass& p) {
     indices_ = indices;
     detail::shaped(y_, indices.size(), table_.value.cols());
@@ -37,12 +40,15 @@ class embedding {
     return y_.view();
   }
 
+  /// Adds the rows of dy to those of the weight's gradient that their tokens have. Error: another
+  /// shape than the last forward() gave.
   void backward(matrix_view<const T> dy, const pass& p) {
     detail::check_gradient(name_, dy, y_.rows(), y_.cols());
     embedding_backward(indices_, dy, table_.gradient.view(), no_index, p.on);
     p.ready(table_);
   }
 
+  /// @copydoc module::visit
   void visit(const std::function<void(weight&)>& f) { f(table_); }
 
  private:

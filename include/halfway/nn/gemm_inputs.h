@@ -27,20 +27,23 @@ namespace halfway::nn {
 /// A matrix as a product takes it, and what the product is multiplied with for it.
 template <class T>
 struct gemm_operand {
-  matrix_view<const T> values;
-  float factor = 1.0f;
+  matrix_view<const T> values;  ///< valid until the same operand is cast again
+  float factor = 1.0f;          ///< 1 / the scale by which it was multiplied
 };
 
 /// Products of the compute type: inputs and gradients as they are, weights rounded once.
 template <class T>
 class plain_inputs {
  public:
+  /// @{
+  /// The operand; only weights are copied.
   gemm_operand<T> input(matrix_view<const T> x) { return {x}; }
   gemm_operand<T> gradient(matrix_view<const T> dy) { return {dy}; }
   gemm_operand<T> weight(const parameter& p) {
     weight_ = cast_weights<T>(p);
     return {weight_.view()};
   }
+  /// @}
 
  private:
   weights_in<T> weight_{matrix_view<const T>()};
@@ -49,16 +52,16 @@ class plain_inputs {
 /// What tensors are multiplied with before they are rounded to 8 bits: so that their largest value
 /// comes close to the largest of the format, 448 or 57344. Powers of two lose nothing.
 struct fp8_scales {
-  float input = 1.0f;
-  float weight = 1.0f;
-  float gradient = 1.0f;
+  float input = 1.0f;     ///< of what the layer is given
+  float weight = 1.0f;    ///< of the FP32 masters
+  float gradient = 1.0f;  ///< of dy
 };
 
 /// The largest magnitudes of the tensors that were rounded last, before they were scaled.
 struct fp8_magnitudes {
-  float input = 0.0f;
-  float weight = 0.0f;
-  float gradient = 0.0f;
+  float input = 0.0f;     ///< of what the layer was given
+  float weight = 0.0f;    ///< of the FP32 masters
+  float gradient = 0.0f;  ///< of dy
 };
 
 /// Products of 8-bit floats (Micikevicius et al., "FP8 formats for deep learning", 2022): inputs
@@ -68,9 +71,9 @@ struct fp8_magnitudes {
 template <class T>
 class fp8_inputs {
  public:
-  const fp8_scales& scales() const { return scales_; }
-  const fp8_magnitudes& amax() const { return amax_; }
-  /// Error: a scale that is not positive and finite, or whose inverse is not.
+  const fp8_scales& scales() const { return scales_; }  ///< 1 for each at first
+  const fp8_magnitudes& amax() const { return amax_; }  ///< for the choice of the next scales
+  /// Error: a scale outside [2^-126, 2^126].
   void set_scales(const fp8_scales& s) {
     check("input", s.input);
     check("weight", s.weight);
@@ -78,6 +81,8 @@ class fp8_inputs {
     scales_ = s;
   }
 
+  /// @{
+  /// The operand, multiplied by its scale and rounded; its largest magnitude enters amax().
   gemm_operand<float8_e4m3fn> input(matrix_view<const T> x) {
     return {cast(x, scales_.input, input_, amax_.input), 1.0f / scales_.input};
   }
@@ -87,6 +92,7 @@ class fp8_inputs {
   gemm_operand<float8_e5m2> gradient(matrix_view<const T> dy) {
     return {cast(dy, scales_.gradient, gradient_, amax_.gradient), 1.0f / scales_.gradient};
   }
+  /// @}
 
  private:
   static void check(std::string_view name, float scale) {
@@ -127,6 +133,8 @@ class delayed_fp8_inputs {
     gradient_ = of<float8_e5m2>(options);
   }
 
+  /// @{
+  /// The operand, multiplied by the scale that its history gives, which it then enters.
   auto input(matrix_view<const T> x) {
     return cast([&] { return casts_.input(x); }, input_, &fp8_magnitudes::input);
   }
@@ -136,6 +144,7 @@ class delayed_fp8_inputs {
   auto gradient(matrix_view<const T> dy) {
     return cast([&] { return casts_.gradient(dy); }, gradient_, &fp8_magnitudes::gradient);
   }
+  /// @}
 
  private:
   template <class Format>

@@ -36,6 +36,7 @@ struct no_module {};
 template <class T, class Out = T, class Inputs = plain_inputs<T>>
 class linear : public std::conditional_t<std::is_same_v<T, Out>, module<T>, detail::no_module> {
  public:
+  /// Weights of variance 1 / inputs, so that y has about x's size.
   linear(std::string name, std::size_t inputs, std::size_t outputs, weight_source& random,
          bool has_bias = true)
       : name_(std::move(name)),
@@ -46,9 +47,10 @@ class linear : public std::conditional_t<std::is_same_v<T, Out>, module<T>, deta
   linear(const linear&) = delete;
   linear& operator=(const linear&) = delete;
 
-  Inputs& inputs() { return inputs_; }
-  std::size_t outputs() const { return weight_.value.cols(); }
+  Inputs& inputs() { return inputs_; }  ///< what the products' operands are cast to
+  std::size_t outputs() const { return weight_.value.cols(); }  ///< columns of the result
 
+  /// @copydoc halfway::nn::module::forward
   matrix_view<const Out> forward(matrix_view<const T> x, pass& p) {
     detail::check_width(name_, "x", x.cols(), weight_.value.rows());
     x_ = inputs_.input(x);
@@ -60,6 +62,7 @@ class linear : public std::conditional_t<std::is_same_v<T, Out>, module<T>, deta
     return y_.view();
   }
 
+  /// @copydoc halfway::nn::module::backward
   matrix_view<const T> backward(matrix_view<const T> dy, const pass& p, bool wants_dx = true) {
     detail::check_gradient(name_, dy, y_.rows(), outputs());
     if (bias_) {
@@ -76,6 +79,7 @@ class linear : public std::conditional_t<std::is_same_v<T, Out>, module<T>, deta
     return dx;
   }
 
+  /// @copydoc halfway::nn::module::visit
   void visit(const std::function<void(weight&)>& f) {
     f(weight_);
     if (bias_) f(*bias_);

@@ -21,6 +21,8 @@ namespace halfway::nn {
 template <class T>
 class cross_entropy {
  public:
+  /// The mean loss of logits, examples x classes, unscaled; labels: one class for each row.
+  /// `scale`: what gradient() is multiplied by, the loss scale.
   template <float_storage_matrix Logits>
   float forward(const Logits& logits, std::span<const std::int32_t> labels, float scale,
                 const pass& p) {

@@ -30,16 +30,17 @@ namespace halfway::nn {
 
 /// What goes through the layers with the data of one step, forward and back.
 struct pass {
-  bool training = true;  ///< false: dropout lets everything through
-  std::uint64_t seed = 0;
+  bool training = true;    ///< false: dropout lets everything through
+  std::uint64_t seed = 0;  ///< of all random words of a run
   /// The random word that the next layer with chance begins at. Steps with the same seed take
   /// different words: words_of_step.
   std::uint64_t next_word = 0;
-  executor_ref on = {};
+  executor_ref on = {};  ///< where the operations' tasks run
   /// If not empty, called in backward() as soon as a weight's gradient is complete, last layer
   /// first: where data-parallel training starts to communicate.
   std::function<void(weight&)> on_gradient = {};
 
+  /// For layers: w's gradient is complete.
   void ready(weight& w) const {
     if (on_gradient) on_gradient(w);
   }

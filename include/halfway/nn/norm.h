@@ -21,6 +21,7 @@
 
 namespace halfway::nn {
 
+/// What is normalized: by mean and variance, or by the mean of the squares.
 enum class norm_kind { layer, root_mean_square };
 
 /// The weights "<name>.weight", gamma, ones at first, and of layernorm "<name>.bias", beta, both 1
@@ -30,6 +31,7 @@ class norm : public module<T> {
   static constexpr bool is_layer = Kind == norm_kind::layer;
 
  public:
+  /// `width`: elements of a row. `epsilon`: added to the variance or the mean of the squares.
   norm(std::string name, std::size_t width, float epsilon = 1e-5f)
       : name_(std::move(name)),
         gamma_(name_ + ".weight", matrix<float>(1, width)),
@@ -80,8 +82,10 @@ class norm : public module<T> {
   matrix<T> y_, dx_;
 };
 
+/// Rows to mean 0 and variance 1, times gamma, plus beta.
 template <class T>
 using layernorm = norm<T, norm_kind::layer>;
+/// Rows to a mean of squares of 1, times gamma.
 template <class T>
 using rmsnorm = norm<T, norm_kind::root_mean_square>;
 

@@ -52,12 +52,13 @@ struct average_pool_function {
 template <class T, class F>
 class pool : public module<T> {
  public:
+  /// Error: a window that does not fit the image.
   pool(const image_shape& shape, const window_2d& window)
       : shape_(shape),
         window_(window),
         out_(window_output({1, shape.height, shape.width, shape.channels}, window)) {}
 
-  image_shape output_shape() const { return out_; }
+  image_shape output_shape() const { return out_; }  ///< of one image
 
   matrix_view<const T> forward(matrix_view<const T> x, pass& p) override {
     detail::check_width(F::name, "x", x.cols(), shape_.image_size());
@@ -85,6 +86,7 @@ class pool : public module<T> {
   matrix<T> y_, dx_;
 };
 
+/// Padding does not count.
 template <class T>
 using max_pool = pool<T, detail::max_pool_function>;
 /// Padding counts (pool_count::all_taps).

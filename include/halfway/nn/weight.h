@@ -33,12 +33,15 @@ struct weight {
   parameter value;         ///< rows x cols
   matrix<float> gradient;  ///< of the same shape, zero at first
 
+  /// The gradient gets the shape of the values.
   weight(std::string weight_name, matrix<float> values)
       : name(std::move(weight_name)),
         value(std::move(values)),
         gradient(value.rows(), value.cols()) {}
 
+  /// Row after row.
   std::span<const float> values() const { return {value.values().data(), value.size()}; }
+  /// Before the backward passes of a step.
   void zero_gradient() { std::ranges::fill(gradient.elements(), 0.0f); }
 };
 
@@ -46,7 +49,7 @@ struct weight {
 /// depend on the seed and the order of the layers alone, on every platform.
 class weight_source {
  public:
-  explicit weight_source(std::uint64_t seed) : seed_(seed) {}
+  explicit weight_source(std::uint64_t seed) : seed_(seed) {}  ///< the same seed, the same weights
 
   /// rows x cols values, uniform in [-bound, bound): a multiple of 2^-23 times bound, rounded to
   /// FP32. Error: a bound that is negative, infinite or NaN.

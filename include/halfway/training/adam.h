@@ -21,22 +21,22 @@ namespace halfway {
 
 /// The defaults are torch.optim.Adam's; AdamW there has a weight decay of 0.01.
 struct adam_options {
-  double learning_rate = 1e-3;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
-  double weight_decay = 0;
+  double learning_rate = 1e-3;          ///< about the size of a step
+  double beta1 = 0.9;                   ///< what the mean of the gradient keeps at a step
+  double beta2 = 0.999;                 ///< what the mean of its square keeps at a step
+  double epsilon = 1e-8;                ///< added to the root of the mean square
+  double weight_decay = 0;              ///< L2, in the gradient, unless decoupled
   bool decoupled_weight_decay = false;  ///< true: AdamW
 };
 
 /// Running means of the gradient and of its square. Empty and step 0 before the first step; a plain
 /// value to copy and to save.
 struct adam_state {
-  std::vector<float> first;
-  std::vector<float> second;
-  std::uint64_t step = 0;
+  std::vector<float> first;   ///< m, one for each element
+  std::vector<float> second;  ///< v, one for each element
+  std::uint64_t step = 0;     ///< steps taken
 
-  bool operator==(const adam_state&) const = default;
+  bool operator==(const adam_state&) const = default;  ///< field by field
 };
 
 /// Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1) and, with

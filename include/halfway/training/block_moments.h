@@ -39,14 +39,14 @@ namespace halfway {
 /// What Adam remembers of one tensor, in 2 bytes and 2^-5 an element. Vectors are empty before the
 /// first step; a plain value to copy and to save. Tensors need different seeds.
 struct adam_8bit_state {
-  std::vector<float8_e4m3fn> first = {};
-  std::vector<float> first_scales = {};  ///< one for each 256 elements
-  std::vector<std::uint8_t> second = {};
-  std::vector<float> second_scales = {};
-  std::uint64_t step = 0;
-  std::uint64_t seed = 0;  ///< of the roundings
+  std::vector<float8_e4m3fn> first = {};  ///< codes of m
+  std::vector<float> first_scales = {};   ///< one for each 256 elements
+  std::vector<std::uint8_t> second = {};  ///< codes of v: 5 bits of exponent, 3 of significand
+  std::vector<float> second_scales = {};  ///< one for each 256 elements
+  std::uint64_t step = 0;                 ///< steps taken
+  std::uint64_t seed = 0;                 ///< of the roundings
 
-  bool operator==(const adam_8bit_state&) const = default;
+  bool operator==(const adam_8bit_state&) const = default;  ///< field by field
 };
 
 namespace detail {
@@ -57,7 +57,9 @@ inline constexpr std::size_t blocks_of(std::size_t n) {
 
 }  // namespace detail
 
-/// The moments that the next step starts from.
+/// @{
+/// The moments that the next step starts from, of element i of the tensor; none before the first
+/// step.
 inline float first_moment(const adam_8bit_state& state, std::size_t i) {
   return static_cast<float>(state.first[i]) * state.first_scales[i / optimizer_block];
 }
@@ -66,6 +68,7 @@ inline float second_moment(const adam_8bit_state& state, std::size_t i) {
   return std::bit_cast<float>((code + second_moment_first) << second_moment_shift) *
          state.second_scales[i / optimizer_block];
 }
+/// @}
 
 }  // namespace halfway
 

@@ -56,7 +56,7 @@ struct fp8_scaling_options {
   std::uint32_t history_length = 1024;  ///< of delayed scaling: so many past amax
   bool most_recent = false;             ///< of delayed scaling: only the last one counts
 
-  bool operator==(const fp8_scaling_options&) const = default;
+  bool operator==(const fp8_scaling_options&) const = default;  ///< field by field
 };
 
 namespace detail {
@@ -101,12 +101,12 @@ inline float current_scale(float amax, const fp8_scaling_options& options = {},
 /// All that delayed_scaling is; to_string and parse_delayed_scaling_state carry it as text without
 /// loss.
 struct delayed_scaling_state {
-  fp8_scaling_options options;
-  float scale = 1;
+  fp8_scaling_options options;   ///< as given
+  float scale = 1;               ///< by which the next tensor is multiplied
   std::vector<float> history;    ///< finite amax, the last one first, at most history_length
   std::uint64_t non_finite = 0;  ///< updates whose amax was infinite or NaN
 
-  bool operator==(const delayed_scaling_state&) const = default;
+  bool operator==(const delayed_scaling_state&) const = default;  ///< field by field
 };
 
 namespace detail {
@@ -147,6 +147,7 @@ inline std::string to_string(const delayed_scaling_state& state) {
   return detail::fields_to_text(detail::visit_delayed_scaling_fields, state);
 }
 
+/// As to_string().
 inline std::ostream& operator<<(std::ostream& out, const delayed_scaling_state& state) {
   return out << to_string(state);
 }
@@ -177,11 +178,12 @@ class delayed_scaling {
     detail::check_delayed_scaling_state(state);
   }
 
-  float scale() const { return state_.scale; }
+  float scale() const { return state_.scale; }  ///< by which the next tensor is to be multiplied
+  /// By which a product of the scaled tensor is to be multiplied.
   float inverse_scale() const { return 1.0f / state_.scale; }
-  const delayed_scaling_state& state() const { return state_; }
+  const delayed_scaling_state& state() const { return state_; }  ///< for a checkpoint
 
-  bool operator==(const delayed_scaling&) const = default;
+  bool operator==(const delayed_scaling&) const = default;  ///< of the states
 
   /// After a step in which the tensor's largest magnitude was `amax` (unscaled; the largest of all
   /// ranks). Error: amax negative.

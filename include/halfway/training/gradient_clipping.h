@@ -67,8 +67,9 @@ class gradient_norm {
   std::size_t non_finite_ = 0;
 };
 
+/// What clipping does of norms that are not finite.
 struct clip_options {
-  bool error_if_nonfinite = false;
+  bool error_if_nonfinite = false;  ///< clipping fails, as with torch's option of this name
 };
 
 /// What gradients of norm `norm` are multiplied by to have one of at most `max_norm`:

@@ -19,19 +19,19 @@ namespace halfway {
 
 /// The defaults are those of the paper's program.
 struct lion_options {
-  double learning_rate = 1e-4;
-  double beta1 = 0.9;
-  double beta2 = 0.99;
-  double weight_decay = 0;  ///< decoupled
+  double learning_rate = 1e-4;  ///< the size of every step
+  double beta1 = 0.9;           ///< the momentum's share in the direction
+  double beta2 = 0.99;          ///< what the momentum keeps at a step
+  double weight_decay = 0;      ///< decoupled
 };
 
 /// A running mean of the gradient. Empty and step 0 before the first step; a plain value to copy
 /// and to save.
 struct lion_state {
-  std::vector<float> momentum;
-  std::uint64_t step = 0;
+  std::vector<float> momentum;  ///< m, one for each element
+  std::uint64_t step = 0;       ///< steps taken
 
-  bool operator==(const lion_state&) const = default;
+  bool operator==(const lion_state&) const = default;  ///< field by field
 };
 
 /// Lion (Chen et al., "Symbolic discovery of optimization algorithms", 2023, algorithm 2). For each

@@ -42,18 +42,19 @@ namespace halfway {
 /// The first four are torch.amp.GradScaler's defaults; the floor is DeepSpeed's and Megatron-LM's,
 /// the ceiling apex's.
 struct loss_scaler_options {
-  float initial_scale = 65536.0f;
-  float growth_factor = 2.0f;
-  float backoff_factor = 0.5f;
+  float initial_scale = 65536.0f;        ///< within [min_scale, max_scale]
+  float growth_factor = 2.0f;            ///< above 1; a power of two keeps scaling exact
+  float backoff_factor = 0.5f;           ///< below 1; a power of two keeps scaling exact
   std::uint64_t growth_interval = 2000;  ///< good steps in a row before the scale grows
-  std::uint64_t hysteresis = 1;  ///< skipped steps before the scale shrinks, the last included
-  float min_scale = 1.0f;
-  float max_scale = 16777216.0f;           ///< 2^24
+  std::uint64_t hysteresis = 1;   ///< skipped steps before the scale shrinks, the last included
+  float min_scale = 1.0f;         ///< at least 2^-126
+  float max_scale = 16777216.0f;  ///< 2^24
   std::uint64_t max_skips_at_floor = 100;  ///< in a row at min_scale, then update() fails; 0: never
 
-  bool operator==(const loss_scaler_options&) const = default;
+  bool operator==(const loss_scaler_options&) const = default;  ///< field by field
 };
 
+/// What a scaler has seen and done since it was made.
 struct loss_scaler_statistics {
   std::uint64_t steps = 0;           ///< updates in which every gradient was finite
   std::uint64_t skipped = 0;         ///< updates in which one was not
@@ -62,21 +63,21 @@ struct loss_scaler_statistics {
   std::uint64_t skips_at_floor = 0;  ///< skipped steps in a row, up to now, with scale at min_scale
   std::uint64_t non_finite = 0;      ///< gradient elements found infinite or NaN
 
-  bool operator==(const loss_scaler_statistics&) const = default;
+  bool operator==(const loss_scaler_statistics&) const = default;  ///< field by field
 };
 
 /// All that a loss_scaler is. Trivially copyable; to_string and parse_loss_scaler_state carry it as
 /// text without loss.
 struct loss_scaler_state {
-  loss_scaler_options options;
-  loss_scaler_statistics statistics;
-  float scale = 65536.0f;
+  loss_scaler_options options;        ///< as given
+  loss_scaler_statistics statistics;  ///< up to now
+  float scale = 65536.0f;             ///< of the next step
   std::uint64_t good_steps = 0;       ///< in a row, since the scale last grew or a step was skipped
   std::uint64_t hysteresis_left = 1;  ///< skipped steps until the scale shrinks; 0: each shrinks it
   std::uint64_t unscaled_groups = 0;  ///< bit g: group g was unscaled since the last update
   std::uint64_t non_finite_groups = 0;  ///< bit g: and has a non-finite gradient
 
-  bool operator==(const loss_scaler_state&) const = default;
+  bool operator==(const loss_scaler_state&) const = default;  ///< field by field
 };
 
 static_assert(std::is_trivially_copyable_v<loss_scaler_state>);
@@ -150,6 +151,7 @@ inline std::string to_string(const loss_scaler_state& state) {
   return detail::fields_to_text(detail::visit_loss_scaler_fields, state);
 }
 
+/// As to_string().
 inline std::ostream& operator<<(std::ostream& out, const loss_scaler_state& state) {
   return out << to_string(state);
 }
@@ -165,6 +167,8 @@ inline loss_scaler_state parse_loss_scaler_state(std::string_view text) {
   return state;
 }
 
+/// A scale for the loss that follows the gradients, by the rule at the top of this file. A plain
+/// value; not for several threads at once.
 class loss_scaler {
  public:
   /// Optimizers (or parameter groups) that share a scaler are numbered 0 to max_groups - 1.
@@ -200,14 +204,16 @@ class loss_scaler {
 
   /// What the loss, or its gradient, is multiplied by.
   float scale() const { return state_.scale; }
-  float inverse_scale() const { return 1.0f / state_.scale; }
+  float inverse_scale() const { return 1.0f / state_.scale; }  ///< rounded to FP32
 
-  const loss_scaler_options& options() const { return state_.options; }
+  const loss_scaler_options& options() const { return state_.options; }  ///< as given
+  /// Since it was made, saved and restored included.
   const loss_scaler_statistics& statistics() const { return state_.statistics; }
-  const loss_scaler_state& state() const { return state_; }
+  const loss_scaler_state& state() const { return state_; }  ///< for a checkpoint
+  /// With `min_scale` and `max_scale` equal.
   bool is_fixed() const { return state_.options.min_scale == state_.options.max_scale; }
 
-  bool operator==(const loss_scaler&) const = default;
+  bool operator==(const loss_scaler&) const = default;  ///< of the states
 
   /// Unscales the tensors of one group, one call for each tensor; see begin_unscale.
   class unscaler {

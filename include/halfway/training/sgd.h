@@ -19,20 +19,20 @@ namespace halfway {
 
 /// The defaults are torch.optim.SGD's where it has some.
 struct sgd_options {
-  double learning_rate = 1e-2;
-  double momentum = 0;  ///< 0: no momentum is stored
-  double dampening = 0;
-  double weight_decay = 0;  ///< L2: enters the gradient
-  bool nesterov = false;
+  double learning_rate = 1e-2;  ///< what the direction is multiplied by
+  double momentum = 0;          ///< 0: no momentum is stored
+  double dampening = 0;         ///< share of the gradient that does not enter the momentum
+  double weight_decay = 0;      ///< L2: enters the gradient
+  bool nesterov = false;        ///< takes the gradient from where the momentum leads
 };
 
 /// What SGD remembers of one tensor. Empty momentum and step 0 before the first step; a plain value
 /// to copy and to save.
 struct sgd_state {
-  std::vector<float> momentum;
-  std::uint64_t step = 0;
+  std::vector<float> momentum;  ///< one for each element, or empty without momentum
+  std::uint64_t step = 0;       ///< steps taken
 
-  bool operator==(const sgd_state&) const = default;
+  bool operator==(const sgd_state&) const = default;  ///< field by field
 };
 
 /// Stochastic gradient descent, with momentum if asked. For each element, with g the gradient and w

@@ -46,9 +46,10 @@ concept narrow_float = float_storage<T> && !std::same_as<T, float>;
 /// none.
 template <float_storage Model = float>
 struct master_weights {
-  std::span<float> master;
-  std::span<Model> model = {};
+  std::span<float> master;      ///< what steps are added to
+  std::span<Model> model = {};  ///< a copy of the master, of its size
 };
+/// From two contiguous ranges: the model's type is that of the second.
 template <class Master, class Model>
 master_weights(Master&&, Model&&) -> master_weights<std::ranges::range_value_t<Model>>;
 
@@ -70,10 +71,11 @@ master_weights(Master&&, Model&&) -> master_weights<std::ranges::range_value_t<M
 /// BFloat16 training", 2020.
 template <narrow_float T>
 struct stochastic_weights {
-  std::span<T> weights;
-  std::uint64_t seed = 0;
-  std::uint64_t first = 0;
+  std::span<T> weights;     ///< rounded at random
+  std::uint64_t seed = 0;   ///< of the roundings of this tensor
+  std::uint64_t first = 0;  ///< the number of its element 0 in the roundings
 };
+/// From a contiguous range of weights, and the numbers.
 template <class Weights, class... Numbers>
 stochastic_weights(Weights&&, Numbers...)
     -> stochastic_weights<std::ranges::range_value_t<Weights>>;
@@ -87,9 +89,10 @@ stochastic_weights(Weights&&, Numbers...)
 /// (whose c has the other sign); their step too is rounded to bfloat16, this one is FP32.
 template <narrow_float T>
 struct kahan_weights {
-  std::span<T> weights;
-  std::span<T> rest;
+  std::span<T> weights;  ///< what the model has
+  std::span<T> rest;     ///< what they lack, of their size
 };
+/// From two contiguous ranges of one type.
 template <class Weights, class Rest>
 kahan_weights(Weights&&, Rest&&) -> kahan_weights<std::ranges::range_value_t<Weights>>;
 
@@ -102,8 +105,8 @@ kahan_weights(Weights&&, Rest&&) -> kahan_weights<std::ranges::range_value_t<Wei
 /// master, bit for bit, as with master_weights; a NaN becomes the quiet one. No third copy is
 /// needed.
 struct split_weights {
-  std::span<bfloat16> high;
-  std::span<std::int16_t> low;
+  std::span<bfloat16> high;     ///< what the model has: the master, rounded
+  std::span<std::int16_t> low;  ///< what it lacks, of its size
 };
 
 /// The seed of step t of stochastic_weights: no two of the first 10^9 steps share one, nor do those
