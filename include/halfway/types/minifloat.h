@@ -72,8 +72,12 @@ concept any_number = builtin_number<T> || is_minifloat_v<T>;
 /// at least twice their digits plus two. (e8m0, whose products leave float's range, uses double.)
 /// With any other number the operands convert to float (or to double, where the other is one) and
 /// the result is that type.
+///
+/// Memory that holds the same patterns under another type (a compiler's _Float16, Eigen::half, the
+/// std::uint16_t of a file) may be read and written through a pointer to it: like std::byte, a
+/// minifloat may alias anything.
 template <class Format>
-class minifloat {
+class [[gnu::may_alias]] minifloat {
  public:
   using format = Format;  ///< the tag, of namespace formats
   /// Of the bit pattern: `std::uint8_t` or `std::uint16_t`.
