@@ -63,7 +63,7 @@ TEST(Trace, WritesAnEventByteByByte) {
   trace_recorder r(1);
   trace_event e;
   e.op = detail::short_text<63>("a\"\\\n\x01\xFF\xC3\xA9");
-  e.precision = detail::short_text<31>("float16");
+  e.precision = detail::short_text<47>("float16");
   e.shape = {5, 6};
   e.rank = 2;
   e.bytes = 30;
@@ -99,6 +99,28 @@ TEST(Trace, KeepsTheFirstOfManyThreadsAndCountsTheRest) {
     EXPECT_EQ(e.op.view(), "op");
     EXPECT_TRUE(seen.emplace(e.thread, e.shape[0]).second);
   }
+}
+
+// The description costs something, so nobody asks for it in vain.
+TEST(Trace, AsksForADescriptionOnlyWhereItRecords) {
+  int asked = 0;
+  const auto describe = [&](trace_event& e) {
+    ++asked;
+    e.op = detail::short_text<63>("linear");
+    e.layer = detail::short_text<47>("fc1");
+    e.precision = detail::short_text<47>("bfloat16/bfloat16/float32");
+    e.bytes = 7;
+  };
+  { const trace_span span(describe); }
+  EXPECT_EQ(asked, 0);
+  recording r;
+  { const trace_span span(describe); }
+  EXPECT_EQ(asked, 1);
+  const json event = json::parse(to_chrome_trace(r)).at("traceEvents").at(1);
+  EXPECT_EQ(event.at("name"), "linear");
+  EXPECT_EQ(event.at("args").at("layer"), "fc1");
+  EXPECT_EQ(event.at("args").at("precision"), "bfloat16/bfloat16/float32");
+  EXPECT_EQ(event.at("args").at("bytes"), 7);
 }
 
 TEST(Trace, WithoutARecorderNothingIsKept) {

@@ -32,6 +32,7 @@
 #include "halfway/precision/plan.h"
 #include "halfway/precision/policy.h"
 #include "halfway/precision/runner.h"
+#include "halfway/telemetry/trace.h"
 #include "halfway/types/dtype.h"
 
 namespace halfway {
@@ -111,6 +112,7 @@ class adaptive_runner {
   /// As graph_runner::run. Types change after it, or within it where it is done again.
   std::vector<matrix<float>> run(const graph_inputs& inputs, executor_ref on = {}) {
     ++runs_;
+    const telemetry::trace_span span("adaptive_run");  // of it and what is done again
     const bool due =
         options_.shadow_every != 0 && (verify_ || (runs_ - 1) % options_.shadow_every == 0);
     std::map<node_id, std::vector<float>> exact;
@@ -159,6 +161,7 @@ class adaptive_runner {
 
   std::map<node_id, std::vector<float>> run_shadow(const graph_inputs& inputs, executor_ref on) {
     ++shadow_runs_;
+    const telemetry::trace_span span("shadow_run");
     std::map<node_id, std::vector<float>> exact;
     run_options options;
     options.on = on;

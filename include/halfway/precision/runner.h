@@ -32,7 +32,9 @@
 #include "halfway/precision/graph_product.h"
 #include "halfway/precision/graph_tensor.h"
 #include "halfway/precision/plan.h"
+#include "halfway/precision/plan_trace.h"
 #include "halfway/precision/text.h"
+#include "halfway/telemetry/trace.h"
 #include "halfway/types/dtype.h"
 
 namespace halfway {
@@ -161,6 +163,10 @@ class graph_runner {
     return bytes;
   }
 
+  /// Memory that results between nodes have taken so far, kept for the runs that follow, but for
+  /// scales of int8; working_bytes(plan) estimates it (precision/plan_memory.h).
+  std::size_t working_bytes() const { return working_bytes_; }
+
   /// Runs a plan of this graph; returns the values of its outputs, in order, as floats. The first run
   /// of a type casts and packs the parameters.
   ///
@@ -174,9 +180,13 @@ class graph_runner {
   ///
   /// Errors: a plan of another graph; an input that is missing, unknown, or of another type or shape;
   /// an operation without kernel; an id past an embedding's table.
+  ///
+  /// Each step is a span of the trace, within one of the run, where a recorder is set
+  /// (telemetry/trace.h); the first run's spans have the casts and the packing of parameters in them.
   std::vector<matrix<float>> run(const precision_plan& plan, const graph_inputs& inputs,
                                  const run_options& options = {}) {
     check(plan, inputs);
+    const telemetry::trace_span span("graph_run");
     std::vector<detail::graph_tensor> tensors(plan.tensors.size());
     std::vector<std::size_t> last_use(plan.tensors.size(), 0);
     for (std::size_t s = 0; s < plan.steps.size(); ++s) {
@@ -193,7 +203,11 @@ class graph_runner {
     for (std::size_t s = 0; s < plan.steps.size(); ++s) {
       const plan_step& step = plan.steps[s];
       for (const std::size_t t : step.writes) tensors[t] = fresh(plan.tensors[t]);
-      run_step(plan, step, tensors, options);
+      {
+        const telemetry::trace_span step_span(
+            [&](telemetry::trace_event& e) { detail::describe_step(graph_, plan, step, e); });
+        run_step(plan, step, tensors, options);
+      }
       if (options.observer && !step.is_cast()) {
         for (const std::size_t t : step.writes) {
           const node_id id = plan.tensors[t].node;
@@ -270,7 +284,10 @@ class graph_runner {
   detail::graph_tensor fresh(const plan_tensor& p) {
     const std::size_t bytes = detail::graph_tensor::bytes_of(p.type, p.shape);
     std::vector<detail::aligned_bytes>& spare = spare_[bytes];
-    if (spare.empty()) return {p.type, p.shape};
+    if (spare.empty()) {
+      working_bytes_ += bytes;
+      return {p.type, p.shape};
+    }
     detail::aligned_bytes memory = std::move(spare.back());
     spare.pop_back();
     return {p.type, p.shape, std::move(memory)};
@@ -392,7 +409,8 @@ class graph_runner {
   std::map<std::string, float_kernel, std::less<>> kernels_;
   std::map<parameter_key, detail::graph_tensor> cast_;
   std::map<parameter_key, detail::packed_weights> packed_;
-  std::map<std::size_t, std::vector<detail::aligned_bytes>> spare_;
+  std::map<std::size_t, std::vector<detail::aligned_bytes>> spare_;  // by their bytes
+  std::size_t working_bytes_ = 0;
 };
 
 }  // namespace halfway

@@ -16,6 +16,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -68,8 +69,10 @@ inline std::uint32_t thread_number() {
 struct trace_event {
   static constexpr std::size_t max_rank = 6;
 
-  detail::short_text<63> op;         ///< at most 63 bytes, the rest is cut off
-  detail::short_text<31> precision;  ///< at most 31 bytes; may be empty
+  detail::short_text<63> op;     ///< at most 63 bytes, the rest is cut off
+  detail::short_text<47> layer;  ///< whose operation it is; at most 47 bytes; may be empty
+  detail::short_text<47>
+      precision;  ///< in/weights/out, or one type; at most 47 bytes; may be empty
   std::array<std::size_t, max_rank> shape{};
   std::size_t rank = 0;
   std::uint64_t bytes = 0;        ///< read and written; 0: not known
@@ -84,7 +87,7 @@ class trace_recorder {
  public:
   using clock = std::chrono::steady_clock;
 
-  /// A slot takes about 200 bytes. Error: a capacity of 0.
+  /// A slot takes about 250 bytes. Error: a capacity of 0.
   explicit trace_recorder(std::size_t capacity = 65536) : capacity_(capacity) {
     if (capacity == 0) fail("halfway::telemetry::trace_recorder: capacity (0) must not be 0");
     slots_ = std::make_unique<slot[]>(capacity);
@@ -164,7 +167,19 @@ class [[nodiscard]] trace_span {
   explicit trace_span(std::string_view op, std::initializer_list<std::size_t> shape = {},
                       std::string_view precision = {}, std::uint64_t bytes = 0) {
     if (detail::current_trace_recorder().load(std::memory_order_relaxed) == nullptr) return;
-    begin(op, shape, precision, bytes);
+    begin([&](trace_event& e) {
+      e.op = detail::short_text<63>(op);
+      e.precision = detail::short_text<47>(precision);
+      e.rank = std::min(shape.size(), trace_event::max_rank);
+      std::copy_n(shape.begin(), e.rank, e.shape.begin());
+      e.bytes = bytes;
+    });
+  }
+  /// `describe(trace_event&)` fills in what it knows, and is only called where something records.
+  template <std::invocable<trace_event&> Describe>
+  explicit trace_span(const Describe& describe) {
+    if (detail::current_trace_recorder().load(std::memory_order_relaxed) == nullptr) return;
+    begin(describe);
   }
   ~trace_span() {
     if (running_) end();
@@ -179,18 +194,14 @@ class [[nodiscard]] trace_span {
     trace_event event;
   };
 
-  void begin(std::string_view op, std::initializer_list<std::size_t> shape,
-             std::string_view precision, std::uint64_t bytes) {
+  template <class Describe>
+  void begin(const Describe& describe) {
     // Again, now to see what its maker wrote.
     trace_recorder* recorder = detail::current_trace_recorder().load(std::memory_order_acquire);
     if (recorder == nullptr) return;
     running& r = running_.emplace();
     r.recorder = recorder;
-    r.event.op = detail::short_text<63>(op);
-    r.event.precision = detail::short_text<31>(precision);
-    r.event.rank = std::min(shape.size(), trace_event::max_rank);
-    std::copy_n(shape.begin(), r.event.rank, r.event.shape.begin());
-    r.event.bytes = bytes;
+    describe(r.event);
     r.event.thread = detail::thread_number();
     r.start = trace_recorder::clock::now();
   }
@@ -220,6 +231,7 @@ inline std::string chrome_event(const trace_event& e, std::uint32_t process) {
   std::string shape;
   for (std::size_t i = 0; i != e.rank; ++i) shape += concat(i == 0 ? "" : "x", e.shape[i]);
   std::string args = concat("\"shape\":", json_string(shape));
+  if (!e.layer.view().empty()) args += concat(",\"layer\":", json_string(e.layer.view()));
   if (!e.precision.view().empty())
     args += concat(",\"precision\":", json_string(e.precision.view()));
   if (e.bytes != 0) {
