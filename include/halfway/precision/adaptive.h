@@ -42,6 +42,7 @@ struct layer_evidence {
   /// The share of values, but zeros, that are lost as zeros in the type in use, and in the next
   /// cheaper one; of a sample (numeric_health::underflow_share).
   std::optional<double> underflow_share = {};
+  /// @copydoc underflow_share
   std::optional<double> underflow_share_below = {};
   /// Of the layer's results against an FP32 run on the same inputs (comparison::sqnr_db).
   std::optional<double> sqnr_db = {};
@@ -53,6 +54,7 @@ inline constexpr std::array<dtype, 3> default_ladder = {dtype::float16, dtype::b
 
 /// When a layer changes its type. `ladder` is from the cheapest type to the most precise one.
 struct adaptive_options {
+  /// From the cheapest type to the most precise one, each once.
   std::vector<dtype> ladder{default_ladder.begin(), default_ladder.end()};
   double max_amax_share = 0.5;        ///< of the largest finite value: up before it overflows
   double max_underflow_share = 0.05;  ///< above it: up
@@ -87,6 +89,7 @@ struct adaptive_options {
   }
 };
 
+/// What made a layer change its type.
 enum class switch_reason {
   non_finite,  ///< NaN or infinity
   range,       ///< amax too near to the largest finite value
@@ -95,6 +98,7 @@ enum class switch_reason {
   quiet,       ///< nothing to object for long enough: down
 };
 
+/// The enumerator's name, as logs and metrics have it.
 constexpr std::string_view name(switch_reason reason) {
   switch (reason) {
     case switch_reason::non_finite:
@@ -113,15 +117,15 @@ constexpr std::string_view name(switch_reason reason) {
 
 /// One change of a layer's type.
 struct precision_switch {
-  std::string layer;
-  std::uint64_t call = 0;  ///< of the layer, counted from 1
-  dtype from = dtype::float32;
-  dtype to = dtype::float32;
-  switch_reason reason = switch_reason::quiet;
+  std::string layer;                            ///< its name
+  std::uint64_t call = 0;                       ///< of the layer, counted from 1
+  dtype from = dtype::float32;                  ///< the type before
+  dtype to = dtype::float32;                    ///< the type of the next call
+  switch_reason reason = switch_reason::quiet;  ///< what decided
   double value = 0;  ///< what was seen: an amax, a share, decibels, quiet calls
   double limit = 0;  ///< what it had to keep to
 
-  bool operator==(const precision_switch&) const = default;
+  bool operator==(const precision_switch&) const = default;  ///< field by field
 };
 
 /// "call 17: fc1: float16 -> bfloat16: range: 40000 against a limit of 32752"
@@ -149,16 +153,17 @@ class adaptive_layer {
     rungs_.assign(options_.ladder.size(), {static_cast<double>(options_.quiet_calls), false});
   }
 
-  dtype type() const { return options_.ladder[at_]; }
+  dtype type() const { return options_.ladder[at_]; }  ///< the type of the next call
   /// The next cheaper type: what underflow_share_below is about.
   std::optional<dtype> type_below() const {
     if (at_ == 0) return std::nullopt;
     return options_.ladder[at_ - 1];
   }
-  const adaptive_options& options() const { return options_; }
-  std::uint64_t calls() const { return calls_; }
+  const adaptive_options& options() const { return options_; }  ///< as given
+  std::uint64_t calls() const { return calls_; }                ///< taken in so far
   /// Calls in a row that speak for the next cheaper type, and how many it takes.
   std::uint64_t quiet() const { return quiet_; }
+  /// Calls in a row for the next cheaper type; infinite in the cheapest one.
   double quiet_needed() const {
     return at_ == 0 ? std::numeric_limits<double>::infinity() : rungs_[at_ - 1].quiet_needed;
   }
@@ -255,7 +260,7 @@ class adaptive_layer {
 /// Layers by name, with a log of their switches. Not for several threads at once.
 class adaptive_precision {
  public:
-  using callback = std::function<void(const precision_switch&)>;
+  using callback = std::function<void(const precision_switch&)>;  ///< of on_switch()
 
   /// The log keeps the last `log_capacity` switches. Errors: see adaptive_options::check.
   explicit adaptive_precision(adaptive_options options = {}, std::size_t log_capacity = 1024)
@@ -268,6 +273,7 @@ class adaptive_precision {
 
   /// Layers count from 0. Errors: a name that exists; see adaptive_options::check.
   std::size_t add_layer(std::string_view name) { return add_layer(name, options_); }
+  /// With options of the layer's own.
   std::size_t add_layer(std::string_view name, adaptive_options options) {
     for (const entry& e : layers_) {
       if (e.name == name) {
@@ -279,10 +285,11 @@ class adaptive_precision {
     return layers_.size() - 1;
   }
 
-  std::size_t size() const { return layers_.size(); }
+  std::size_t size() const { return layers_.size(); }  ///< layers
   /// Errors: no such layer.
   const adaptive_layer& layer(std::size_t i) const { return at(i).layer; }
-  const std::string& name(std::size_t i) const { return at(i).name; }
+  const std::string& name(std::size_t i) const { return at(i).name; }  ///< Error: no such layer
+  /// The type of the layer's next call. Error: no such layer.
   dtype type(std::size_t i) const { return at(i).layer.type(); }
 
   /// Takes in a call of a layer; whether its type changed. Error: no such layer.
@@ -302,6 +309,7 @@ class adaptive_precision {
 
   /// The last switches, oldest first, and how many there were in all.
   const std::deque<precision_switch>& log() const { return log_; }
+  /// All switches so far, those that the log has dropped included.
   std::uint64_t switches() const { return switches_; }
 
  private:

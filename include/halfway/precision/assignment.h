@@ -38,11 +38,11 @@ namespace halfway {
 /// in int32) and not rounded before the next operation's inputs are. Inputs and parameters have
 /// their own type.
 struct precision_assignment {
-  std::vector<dtype> compute;
-  std::vector<std::string> why;
+  std::vector<dtype> compute;     ///< for each node, by its id
+  std::vector<std::string> why;   ///< for each node: the rule that decided, in words
   dtype output = dtype::float32;  ///< of the graph's results
 
-  bool operator==(const precision_assignment&) const = default;
+  bool operator==(const precision_assignment&) const = default;  ///< node by node, reasons included
 };
 
 /// Types of layers by name.

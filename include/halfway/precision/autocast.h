@@ -39,11 +39,11 @@ namespace halfway {
 /// What a scope sets: a value, cheap to copy (the table and the rules are shared and never change;
 /// the cache is shared).
 struct autocast_state {
-  bool enabled = false;
-  cast_policy policy = fp32;
-  std::shared_ptr<const op_table> table = default_table();
-  std::shared_ptr<const layer_rules> layers = nullptr;  ///< null: none
-  std::shared_ptr<cast_cache> cache = nullptr;          ///< null: the scope makes one
+  bool enabled = false;       ///< false: operations compute in the types of their inputs
+  cast_policy policy = fp32;  ///< what allowed operations are cast to
+  std::shared_ptr<const op_table> table = default_table();  ///< never null in a scope
+  std::shared_ptr<const layer_rules> layers = nullptr;      ///< null: none
+  std::shared_ptr<cast_cache> cache = nullptr;              ///< null: the scope makes one
   bool inference = false;  ///< nothing is trained, so FP16 needs no loss_scaler
 
   /// The type that `op_name` casts its inputs to, in `layer` if it has a name: as in
@@ -60,6 +60,7 @@ struct autocast_state {
     return inputs.empty() ? dtype::float32 : promote(inputs);
   }
 
+  /// @copydoc compute_dtype(std::string_view, std::span<const dtype>, std::string_view) const
   dtype compute_dtype(std::string_view op_name, std::initializer_list<dtype> inputs,
                       std::string_view layer = {}) const {
     return compute_dtype(op_name, std::span(inputs.begin(), inputs.size()), layer);
@@ -74,15 +75,18 @@ struct autocast_state {
 
 /// One operation treated otherwise within a scope.
 struct op_override {
-  std::string_view op_name;
-  precision_choice choice;  ///< a category, or a type whatever the policy says
+  std::string_view op_name;  ///< one that the surrounding scope's table has
+  precision_choice choice;   ///< a category, or a type whatever the policy says
 };
 
+/// The type of `autocast_off`.
 struct autocast_off_t {
   explicit autocast_off_t() = default;
 };
+/// Says of a scope that nothing is cast in it.
 inline constexpr autocast_off_t autocast_off{};
 
+/// The type of `inference`.
 struct inference_t {
   explicit inference_t() = default;
 };
@@ -134,6 +138,7 @@ class [[nodiscard]] autocast {
       : autocast(
             inherit(rules.policy, rules.ops, std::make_shared<const layer_rules>(rules.layers))) {}
 
+  /// @{
   /// Where nothing is trained.
   explicit autocast(inference_t, const cast_policy& policy,
                     std::initializer_list<op_override> overrides = {})
@@ -143,6 +148,7 @@ class [[nodiscard]] autocast {
   explicit autocast(inference_t, const precision_rules& rules)
       : autocast(for_inference(
             inherit(rules.policy, rules.ops, std::make_shared<const layer_rules>(rules.layers)))) {}
+  /// @}
 
   /// Switches casting off.
   explicit autocast(autocast_off_t) : autocast(disabled()) {}
@@ -228,6 +234,7 @@ inline dtype compute_dtype(std::string_view op_name, std::span<const dtype> inpu
                            std::string_view layer = {}) {
   return autocast::current().compute_dtype(op_name, inputs, layer);
 }
+/// @copydoc compute_dtype(std::string_view, std::span<const dtype>, std::string_view)
 inline dtype compute_dtype(std::string_view op_name, std::initializer_list<dtype> inputs,
                            std::string_view layer = {}) {
   return autocast::current().compute_dtype(op_name, inputs, layer);

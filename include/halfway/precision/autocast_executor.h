@@ -52,9 +52,9 @@ class carried_autocast {
 template <executor E>
 class autocast_executor {
  public:
-  explicit autocast_executor(E& engine) : engine_(&engine) {}
+  explicit autocast_executor(E& engine) : engine_(&engine) {}  ///< which must outlive this
 
-  std::size_t threads() const { return engine_->threads(); }
+  std::size_t threads() const { return engine_->threads(); }  ///< of the other executor
 
   /// Calls f(task) for each task in [0, tasks), then returns.
   template <std::invocable<std::size_t> F>

@@ -19,12 +19,13 @@
 
 namespace halfway {
 
+/// What a cache has done and holds.
 struct cast_cache_statistics {
   std::uint64_t hits = 0;    ///< found, and still true
   std::uint64_t misses = 0;  ///< made, for the first time or anew
-  std::size_t entries = 0;
+  std::size_t entries = 0;   ///< kept now
 
-  bool operator==(const cast_cache_statistics&) const = default;
+  bool operator==(const cast_cache_statistics&) const = default;  ///< number by number
 };
 
 /// From a parameter and a type of result to the result. Safe to use from several threads: one makes
@@ -68,6 +69,7 @@ class cast_cache {
     slots_.clear();
   }
 
+  /// Of all calls so far; a moment's picture where other threads go on.
   cast_cache_statistics statistics() const {
     const std::lock_guard lock(mutex_);
     return {hits_.load(std::memory_order_relaxed), misses_.load(std::memory_order_relaxed),

@@ -26,21 +26,24 @@ namespace halfway {
 template <class T>
 class weights_in {
  public:
+  /// Shares the ownership. Not null.
   explicit weights_in(std::shared_ptr<const matrix<T>> values)
       : values_(values->view()), owner_(std::move(values)) {}
   /// Values of somebody else's.
   explicit weights_in(matrix_view<const T> values) : values_(values) {}
 
-  std::size_t rows() const { return values_.rows(); }
-  std::size_t cols() const { return values_.cols(); }
+  std::size_t rows() const { return values_.rows(); }  ///< of the parameter
+  std::size_t cols() const { return values_.cols(); }  ///< of the parameter
+  /// i < rows(), j < cols(); not checked.
   const T& operator()(std::size_t i, std::size_t j) const { return values_(i, j); }
-  matrix_view<const T> view() const { return values_; }
+  matrix_view<const T> view() const { return values_; }  ///< valid as long as this or a copy lives
 
  private:
   matrix_view<const T> values_;
   std::shared_ptr<const matrix<T>> owner_;
 };
 
+/// As of any matrix: operations take weights_in as they take a matrix.
 template <class T>
 matrix_view<const T> as_view(const weights_in<T>& w) {
   return w.view();

@@ -12,6 +12,7 @@
 
 namespace halfway {
 
+/// What autocast does to an operation's inputs under a policy.
 enum class op_category {
   lower_precision,  ///< inputs are cast to the policy's compute type
   float32,          ///< inputs are cast to float32
@@ -24,6 +25,7 @@ inline constexpr std::array<op_category, 4> all_op_categories = {
     op_category::lower_precision, op_category::float32, op_category::promote_widest,
     op_category::refused};
 
+/// The enumerator's name, which parse_precision_choice() reads.
 constexpr std::string_view name(op_category category) {
   switch (category) {
     case op_category::lower_precision:
@@ -38,6 +40,7 @@ constexpr std::string_view name(op_category category) {
   return "";
 }
 
+/// As name().
 inline std::ostream& operator<<(std::ostream& out, op_category category) {
   return out << name(category);
 }
@@ -46,6 +49,8 @@ inline std::ostream& operator<<(std::ostream& out, op_category category) {
 /// just another name.
 namespace op {
 // clang-format off
+/// @{
+/// The name of one of default_ops, where its category stands and why.
 inline constexpr std::string_view
     gemm = "gemm", gemm_requantized = "gemm_requantized", matmul = "matmul",
     batch_matmul = "batch_matmul", linear = "linear",
@@ -89,13 +94,15 @@ inline constexpr std::string_view
     flatten = "flatten", transpose = "transpose", permute = "permute", slice = "slice",
     split = "split", gather = "gather", pad = "pad", index_select = "index_select",
     masked_fill = "masked_fill";
+/// @}
 // clang-format on
 }  // namespace op
 
+/// An operation of the library or of common models, as a new op_table has it.
 struct default_op {
-  std::string_view name;
-  op_category category;
-  std::string_view why;
+  std::string_view name;              ///< one of namespace op
+  op_category category;               ///< unless the user sets another one
+  std::string_view why;               ///< a sentence, for plans and messages
   std::string_view alternative = {};  ///< refused: what to do instead
 };
 
@@ -129,6 +136,7 @@ inline constexpr std::string_view
 
 }  // namespace detail
 
+/// Every operation that a new op_table knows, products first.
 inline constexpr auto default_ops = std::to_array<default_op>({
     {op::gemm, op_category::lower_precision, detail::why_product},
     {op::matmul, op_category::lower_precision, detail::why_product},
@@ -290,12 +298,13 @@ inline constexpr auto default_ops = std::to_array<default_op>({
 /// Two operations that are each fine but must not follow each other where the values between them
 /// are of low precision.
 struct refused_chain {
-  std::string_view first;
-  std::string_view then;
-  std::string_view alternative;
-  std::string_view why;
+  std::string_view first;        ///< whose result the other reads
+  std::string_view then;         ///< the one that reads it
+  std::string_view alternative;  ///< what to use instead
+  std::string_view why;          ///< a sentence, for messages
 };
 
+/// The chains that a new op_table refuses.
 inline constexpr auto default_refused_chains = std::to_array<refused_chain>({
     {op::softmax, op::log, "log_softmax, followed by nll_loss for a cross entropy",
      "small probabilities round to 0, whose log is infinite, and those near 1 to 1, whose log is "

@@ -19,10 +19,12 @@ enum class fidelity_scale {
 
 /// The metric that an assignment has to keep, and by how much.
 struct fidelity_budget {
-  std::string metric = "sqnr_db";
-  double limit = 40;
-  fidelity_scale scale = fidelity_scale::decibels;
+  std::string metric = "sqnr_db";  ///< for reports and messages; the search reads no metric by name
+  double limit = 40;               ///< that the metric has to reach, or not to pass
+  fidelity_scale scale = fidelity_scale::decibels;  ///< how the metric is read
 
+  /// Whether an assignment of this fidelity keeps the limit, which the limit itself does and NaN
+  /// does not.
   bool met_by(double fidelity) const {
     return scale == fidelity_scale::lower_is_better ? fidelity <= limit : fidelity >= limit;
   }
@@ -36,12 +38,15 @@ struct fidelity_budget {
   }
 };
 
+/// SQNR of the outputs, in decibels.
 inline fidelity_budget sqnr_budget(double at_least_db) {
   return {"sqnr_db", at_least_db, fidelity_scale::decibels};
 }
+/// The share of rows whose largest logit is in the same place, from 0 to 1.
 inline fidelity_budget top1_budget(double at_least) {
   return {"top1_agreement", at_least, fidelity_scale::higher_is_better};
 }
+/// The mean KL divergence of the rows, in nats.
 inline fidelity_budget kl_budget(double at_most) {
   return {"mean_kl", at_most, fidelity_scale::lower_is_better};
 }

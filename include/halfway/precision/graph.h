@@ -33,11 +33,11 @@ namespace halfway {
 
 /// The tokens of all sequences of a batch are rows.
 struct tensor_shape {
-  std::size_t rows = 0;
-  std::size_t cols = 0;
+  std::size_t rows = 0;  ///< of all sequences of a batch
+  std::size_t cols = 0;  ///< elements of a row
 
-  constexpr std::size_t size() const { return rows * cols; }
-  constexpr bool operator==(const tensor_shape&) const = default;
+  constexpr std::size_t size() const { return rows * cols; }       ///< elements of the tensor
+  constexpr bool operator==(const tensor_shape&) const = default;  ///< of both numbers
 };
 
 /// "64 x 784"
@@ -58,23 +58,25 @@ struct op_attributes {
   tensor_shape shape = {};         ///< of the result, for operations of the user's
 };
 
+/// Where a node's values come from.
 enum class node_kind {
   input,      ///< given to each run
   parameter,  ///< a weight, bias or table: FP32 masters that stay the same from run to run
-  operation,
+  operation,  ///< computed in each run from other nodes
 };
 
 /// Nodes count from 0 in the order in which they were added.
 using node_id = std::size_t;
 
+/// One tensor of a model, and how it comes about.
 struct graph_node {
-  std::string name;
-  node_kind kind;
-  std::string op;  ///< of operations
-  std::vector<node_id> inputs;
-  tensor_shape shape;  ///< of the result
-  dtype type;          ///< of inputs: how their values arrive; else float32
-  op_attributes attributes;
+  std::string name;             ///< a layer's name, the only one in its graph
+  node_kind kind;               ///< where its values come from
+  std::string op;               ///< of operations
+  std::vector<node_id> inputs;  ///< of operations, in the order that the operation has them
+  tensor_shape shape;           ///< of the result
+  dtype type;                   ///< of inputs: how their values arrive; else float32
+  op_attributes attributes;     ///< of operations
 };
 
 namespace detail {
@@ -287,6 +289,7 @@ class graph {
                           attributes});
   }
 
+  /// As add() for a span of inputs.
   node_id add(std::string_view name, std::string_view op_name,
               std::initializer_list<node_id> inputs, const op_attributes& attributes = {}) {
     return add(name, op_name, std::span(inputs.begin(), inputs.size()), attributes);
@@ -304,9 +307,11 @@ class graph {
     outputs_.push_back(id);
   }
 
-  std::size_t size() const { return nodes_.size(); }
-  std::span<const graph_node> nodes() const { return nodes_; }
+  std::size_t size() const { return nodes_.size(); }            ///< nodes, which count from 0
+  std::span<const graph_node> nodes() const { return nodes_; }  ///< by id: each after its inputs
+  /// In the order of the calls of output().
   std::span<const node_id> outputs() const { return outputs_; }
+  /// Whether output() was called for it.
   bool is_output(node_id id) const { return std::ranges::find(outputs_, id) != outputs_.end(); }
 
   /// Error: there is no such node.
@@ -334,6 +339,7 @@ class graph {
     }
     return found->second;
   }
+  /// Whether a node has this name.
   bool contains(std::string_view name) const { return ids_.find(name) != ids_.end(); }
 
  private:

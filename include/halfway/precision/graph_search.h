@@ -83,11 +83,13 @@ inline graph_metric kl_metric(std::size_t output = 0) {
       };
 }
 
+/// What graph_evaluator has to know besides the graph and its data.
 struct graph_search_options {
+  /// What units may have; float32 is always among them.
   std::vector<dtype> types{graph_compute_types.begin(), graph_compute_types.end()};
   /// Its budget's counterpart: sqnr_metric for sqnr_budget, and so on.
   graph_metric metric = sqnr_metric();
-  op_table table = {};
+  op_table table = {};  ///< of operations and their categories: see assign()
   /// What nodes between narrow ones compute in where those have 8 bits: see assign().
   cast_policy policy = amp_bf16;
   /// Each plan is timed so often, and the least time taken. 0: not at all, seconds are 0.
@@ -101,6 +103,8 @@ struct graph_search_options {
 /// The graph must stay. Errors: no batches; no function; whatever `run` fails with.
 class graph_evaluator {
  public:
+  /// `batches`: of the calibration set; `run` is called for each by its number, from 0 on. Runs the
+  /// reference, all units in float32.
   graph_evaluator(const graph& g, std::size_t batches, graph_run run,
                   graph_search_options options = {})
       : graph_(g), batches_(batches), run_(std::move(run)), options_(std::move(options)) {
@@ -124,6 +128,7 @@ class graph_evaluator {
     baseline_ = outputs(make_plan(graph_, assignment(reference)));
   }
 
+  /// What search_precision() decides on.
   const std::vector<search_unit>& units() const { return units_; }
 
   /// The whole graph's types for a type of each unit. Error: another number of types.
@@ -135,6 +140,7 @@ class graph_evaluator {
     return assign(graph_, options_.policy, options_.table, layers);
   }
 
+  /// Fidelity, bytes and seconds of one assignment: a type for each unit.
   search_measurement operator()(std::span<const dtype> types) {
     const precision_plan plan = make_plan(graph_, assignment(types));
     search_measurement m;

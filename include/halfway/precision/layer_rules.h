@@ -48,6 +48,7 @@ constexpr bool matches_pattern(std::string_view pattern, std::string_view name) 
   return pattern.find_first_not_of('*', p) == std::string_view::npos;
 }
 
+/// Whether it has "*" or "?", and so stands for more than its own name.
 constexpr bool is_pattern(std::string_view text) {
   return text.find_first_of("*?") != std::string_view::npos;
 }
@@ -79,11 +80,12 @@ inline std::size_t pattern_distance(std::string_view pattern, std::string_view n
 
 /// One rule. Rules are equal whatever their origin.
 struct layer_rule {
-  std::string pattern;  ///< a name, or a pattern with "*" or "?"
-  precision_choice choice;
-  std::string why;
+  std::string pattern;      ///< a name, or a pattern with "*" or "?"
+  precision_choice choice;  ///< a category, or a type whatever the policy says
+  std::string why;          ///< a sentence, for plans and messages
   std::string origin = {};  ///< for messages: "policy.txt:7"; empty: set by the program
 
+  /// Whatever the origin.
   bool operator==(const layer_rule& other) const {
     return pattern == other.pattern && choice == other.choice && why == other.why;
   }
@@ -101,12 +103,12 @@ class layer_rules {
     rules_.push_back({std::string(pattern), choice, std::string(why), std::string(origin)});
   }
 
-  bool empty() const { return rules_.empty(); }
+  bool empty() const { return rules_.empty(); }  ///< without rules
 
   /// In the order in which they were added.
   const std::vector<layer_rule>& rules() const { return rules_; }
 
-  bool operator==(const layer_rules&) const = default;
+  bool operator==(const layer_rules&) const = default;  ///< the same rules in the same order
 
   /// The rule for a layer; null where none matches.
   const layer_rule* find(std::string_view layer) const {

@@ -22,6 +22,7 @@ namespace halfway {
 /// reading the registry meanwhile is fine.
 class precision_metrics {
  public:
+  /// Metrics are made when layers and switches come.
   explicit precision_metrics(telemetry::registry& r) : registry_(&r) {}
 
   /// Counts a switch. Takes the registry's mutex: switches are rare.

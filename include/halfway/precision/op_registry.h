@@ -39,13 +39,13 @@ namespace halfway {
 
 /// What happened to an operation so far.
 struct op_counters {
-  std::uint64_t calls = 0;
+  std::uint64_t calls = 0;          ///< of either kind of kernel
   std::uint64_t fallbacks = 0;      ///< calls of the FP32 kernel that needed a cast
   std::uint64_t widened = 0;        ///< inputs that were cast to float
   std::uint64_t narrowed = 0;       ///< results that were rounded from float
   std::uint64_t elements_cast = 0;  ///< of both
 
-  bool operator==(const op_counters&) const = default;
+  bool operator==(const op_counters&) const = default;  ///< number by number
 };
 
 /// Reads `inputs` and writes every element of `output`, of which it must not read any.
@@ -128,6 +128,7 @@ class op_registry {
     }
   }
 
+  /// Whether an FP32 kernel was added under this name.
   bool contains(std::string_view op_name) const { return entries_.find(op_name) != entries_.end(); }
 
   /// Sorted by name.

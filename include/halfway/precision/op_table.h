@@ -40,10 +40,13 @@ namespace halfway {
 
 /// What a user asks for an operation or a layer: a category, or a type whatever the policy says.
 struct precision_choice {
+  /// That of a type, where one is given: float32 or lower_precision.
   op_category category = op_category::float32;
 
+  /// The type that the policy has for it.
   constexpr precision_choice(op_category c)  // NOLINT(google-explicit-constructor)
       : category(c) {}
+  /// This type, whatever the policy says.
   constexpr precision_choice(dtype t)  // NOLINT(google-explicit-constructor)
       : category(t == dtype::float32 ? op_category::float32 : op_category::lower_precision),
         type_(t) {}
@@ -53,7 +56,7 @@ struct precision_choice {
     return type_ == dtype::float32 ? std::nullopt : std::optional(type_);
   }
 
-  constexpr bool operator==(const precision_choice&) const = default;
+  constexpr bool operator==(const precision_choice&) const = default;  ///< of what was asked for
 
  private:
   dtype type_ = dtype::float32;
@@ -64,6 +67,7 @@ inline std::string to_string(const precision_choice& choice) {
   return std::string(choice.type() ? name(*choice.type()) : name(choice.category));
 }
 
+/// As to_string().
 inline std::ostream& operator<<(std::ostream& out, const precision_choice& choice) {
   return out << to_string(choice);
 }
@@ -81,23 +85,24 @@ constexpr std::optional<precision_choice> parse_precision_choice(std::string_vie
 /// threads is safe.
 class op_table {
  public:
+  /// What the table says of one operation.
   struct entry {
-    op_category category;
-    std::string why;
+    op_category category;            ///< unless `type` is given
+    std::string why;                 ///< a sentence, for plans and messages
     std::optional<dtype> type = {};  ///< chosen by the user whatever the policy says
     std::string alternative = {};    ///< refused: what to do instead
 
-    bool operator==(const entry&) const = default;
+    bool operator==(const entry&) const = default;  ///< field by field
   };
 
   /// Operations that must not follow each other in low precision.
   struct chain {
-    std::string first;
-    std::string then;
-    std::string alternative;
-    std::string why;
+    std::string first;        ///< whose result the other reads
+    std::string then;         ///< the one that reads it
+    std::string alternative;  ///< what to use instead
+    std::string why;          ///< a sentence, for messages
 
-    bool operator==(const chain&) const = default;
+    bool operator==(const chain&) const = default;  ///< field by field
   };
 
   /// The default operations.
@@ -113,8 +118,10 @@ class op_table {
     sort_chains();
   }
 
+  /// The same operations and chains, reasons included.
   bool operator==(const op_table&) const = default;
 
+  /// Whether the operation is known.
   bool contains(std::string_view op_name) const { return entries_.find(op_name) != entries_.end(); }
 
   /// Error: an unknown operation, with the nearest names.
@@ -124,6 +131,7 @@ class op_table {
     return found->second;
   }
 
+  /// Error: an unknown operation.
   op_category category(std::string_view op_name) const { return at(op_name).category; }
 
   /// Registers an operation of the user's. Errors: an empty name; the operation exists (see set).
@@ -146,6 +154,7 @@ class op_table {
     found->second = entry_of(choice, why);
   }
 
+  /// As set(), for a category alone.
   void set_category(std::string_view op_name, op_category category,
                     std::string_view why = "set by the user") {
     set(op_name, category, why);
@@ -207,6 +216,7 @@ class op_table {
 
   /// All operations, sorted by name, and all refused chains.
   const std::map<std::string, entry, std::less<>>& entries() const { return entries_; }
+  /// @copydoc entries()
   const std::vector<chain>& chains() const { return chains_; }
 
   /// The type that the inputs are cast to, and that the operation computes in, under a policy: see
@@ -227,6 +237,7 @@ class op_table {
     return resolve_category(e.category, has_integer_form(op_name), inputs, policy);
   }
 
+  /// @copydoc resolve(std::string_view, std::span<const dtype>, const cast_policy&) const
   dtype resolve(std::string_view op_name, std::initializer_list<dtype> inputs,
                 const cast_policy& policy) const {
     return resolve(op_name, std::span(inputs.begin(), inputs.size()), policy);

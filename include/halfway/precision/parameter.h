@@ -70,7 +70,8 @@ class parameter {
       identity_->writers.fetch_sub(1, std::memory_order_acq_rel);
     }
 
-    matrix_view<float> view() const { return values_; }
+    matrix_view<float> view() const { return values_; }  ///< to write through
+    /// i < rows(), j < cols(); not checked.
     float& operator()(std::size_t i, std::size_t j) const { return values_(i, j); }
 
     /// All values, row after row. Error: the memory of somebody else's has gaps between rows.
@@ -82,6 +83,7 @@ class parameter {
       }
       return {values_.data(), values_.size()};
     }
+    /// As elements().
     operator std::span<float>() const {  // NOLINT(google-explicit-constructor): for optimizers
       return elements();
     }
@@ -107,10 +109,12 @@ class parameter {
   /// Another parameter with the same values; it owns a copy if `other` does.
   parameter(const parameter& other)
       : owned_(other.owned_), values_(other.owns() ? owned_.view() : other.values_) {}
+  /// Keeps the number and the version, so that casts stay good; `other` is without values.
   parameter(parameter&& other) noexcept
       : owned_(std::move(other.owned_)),
         values_(std::exchange(other.values_, {})),
         identity_(std::exchange(other.identity_, nullptr)) {}
+  /// As a copy or a move into a new one would be; the old values are gone.
   parameter& operator=(parameter other) noexcept {
     std::swap(owned_, other.owned_);
     std::swap(values_, other.values_);
@@ -119,10 +123,11 @@ class parameter {
   }
   ~parameter() = default;
 
-  std::size_t rows() const { return values_.rows(); }
-  std::size_t cols() const { return values_.cols(); }
-  std::size_t size() const { return values_.size(); }
+  std::size_t rows() const { return values_.rows(); }  ///< 0 once moved from
+  std::size_t cols() const { return values_.cols(); }  ///< 0 once moved from
+  std::size_t size() const { return values_.size(); }  ///< rows() * cols()
 
+  /// To read; valid as long as the memory is.
   matrix_view<const float> values() const { return values_; }
 
   /// Access for writing: `optimizer.step(state, weight.write(), gradient)`. Error: the parameter was

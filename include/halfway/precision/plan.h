@@ -36,12 +36,13 @@ struct plan_tensor {
   std::vector<dtype> roundings;  ///< of the result, one after the other; those that change nothing
                                  ///< are left out
   dtype type;                    ///< of the elements
-  tensor_shape shape;
-  std::size_t bytes;  ///< of elements, and of an int8 tensor's scales
+  tensor_shape shape;            ///< of the node's result
+  std::size_t bytes;             ///< of elements, and of an int8 tensor's scales
 };
 
+/// What one kernel computes at once.
 enum class fusion {
-  none,
+  none,        ///< one operation
   activation,  ///< a product and what is done to its sums on their way to memory
   add_norm,    ///< a sum and the norm of its rows, in one pass
 };
@@ -51,17 +52,20 @@ struct plan_step {
   std::vector<node_id> nodes;       ///< in order; two where they are fused
   std::vector<std::size_t> reads;   ///< tensors: the nodes' inputs, in order; not what is between
   std::vector<std::size_t> writes;  ///< tensors: the last node's; a fused sum's before it
-  fusion fused = fusion::none;
+  fusion fused = fusion::none;      ///< what the nodes have in common
+  /// Reads one tensor, writes one, and changes the type.
   bool is_cast() const { return nodes.empty(); }
 };
 
+/// What a plan may do besides casting.
 struct plan_options {
-  bool fuse = true;
+  bool fuse = true;  ///< false: one step for each node
 };
 
+/// All that a run of a graph does, in order; to_string() in precision/plan_text.h shows it.
 struct precision_plan {
-  precision_assignment assignment;
-  std::vector<plan_tensor> tensors;
+  precision_assignment assignment;     ///< the types that it was made for
+  std::vector<plan_tensor> tensors;    ///< by index: what steps read and write
   std::vector<plan_step> preparation;  ///< casts of parameters: once, whatever the number of runs
   std::vector<plan_step> steps;        ///< of each run
   std::vector<std::size_t> outputs;    ///< tensors, in the order of the graph's outputs

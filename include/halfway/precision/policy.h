@@ -25,12 +25,13 @@
 
 namespace halfway {
 
+/// The types of a model's parameters, computation and results.
 struct cast_policy {
   dtype params = dtype::float32;   ///< stored parameters (the master weights, in training)
   dtype compute = dtype::float32;  ///< inputs of the operations that profit from a narrow type
   dtype output = dtype::float32;   ///< what the model returns
 
-  constexpr bool operator==(const cast_policy&) const = default;
+  constexpr bool operator==(const cast_policy&) const = default;  ///< of all three types
 };
 
 /// Everything in FP32.
@@ -38,10 +39,12 @@ inline constexpr cast_policy fp32{};
 /// FP32 parameters, narrow computation: "automatic mixed precision". Training in FP16 needs a
 /// loss_scaler.
 inline constexpr cast_policy amp_fp16{dtype::float32, dtype::float16, dtype::float32};
+/// As amp_fp16, in bfloat16, which has float's range and needs no loss_scaler.
 inline constexpr cast_policy amp_bf16{dtype::float32, dtype::bfloat16, dtype::float32};
 /// Parameters narrow as well. An optimizer then needs FP32 master weights elsewhere, or small steps
 /// are lost.
 inline constexpr cast_policy pure_fp16{dtype::float16, dtype::float16, dtype::float16};
+/// As pure_fp16, in bfloat16.
 inline constexpr cast_policy pure_bf16{dtype::bfloat16, dtype::bfloat16, dtype::bfloat16};
 
 /// The optimization levels of NVIDIA Apex (apex.amp), whose documentation calls them: O0 "FP32
@@ -51,8 +54,10 @@ inline constexpr cast_policy pure_bf16{dtype::bfloat16, dtype::bfloat16, dtype::
 /// O3, so these differ in their operations only: preset_rules (precision/precision_rules.h) has
 /// both sides of it. O1 and O2 need a dynamic loss_scaler; O3 in Apex has none.
 inline constexpr cast_policy apex_o0 = fp32;
-inline constexpr cast_policy apex_o1 = amp_fp16;
+inline constexpr cast_policy apex_o1 = amp_fp16;  ///< O1 of NVIDIA Apex; see apex_o0
+/// O2; see apex_o0.
 inline constexpr cast_policy apex_o2{dtype::float16, dtype::float16, dtype::float32};
+/// O3; see apex_o0.
 inline constexpr cast_policy apex_o3{dtype::float16, dtype::float16, dtype::float32};
 
 /// Weights and the inputs of matrix products and convolutions as 8-bit integers, with int32 sums;
@@ -79,6 +84,7 @@ inline std::string to_string(const cast_policy& policy) {
                         ",output=", name(policy.output));
 }
 
+/// As to_string().
 inline std::ostream& operator<<(std::ostream& out, const cast_policy& policy) {
   return out << to_string(policy);
 }

@@ -36,10 +36,10 @@ namespace halfway {
 
 /// The type that an operation computes in, and the rule behind it.
 struct precision_decision {
-  dtype type;
-  std::string why;
+  dtype type;       ///< that the inputs are cast to
+  std::string why;  ///< the rule and its reason, in words
 
-  bool operator==(const precision_decision&) const = default;
+  bool operator==(const precision_decision&) const = default;  ///< of type and words
 };
 
 namespace detail {
@@ -71,11 +71,14 @@ inline dtype resolve_with_rule(const op_table& ops, const layer_rule* rule,
 
 }  // namespace detail
 
+/// A policy, a table of operations and rules for layers, which together decide each type: see the
+/// order of rules at the top of this file.
 struct precision_rules {
-  cast_policy policy = fp32;
-  op_table ops = {};
-  layer_rules layers = {};
+  cast_policy policy = fp32;  ///< types for what the categories leave open
+  op_table ops = {};          ///< categories, types and refusals by operation
+  layer_rules layers = {};    ///< choices by layer
 
+  /// The same policy, operations and rules.
   bool operator==(const precision_rules&) const = default;
 
   /// The type that `op_name` computes in, in `layer` if it has a name. Errors: those of
@@ -85,6 +88,7 @@ struct precision_rules {
     return detail::resolve_with_rule(ops, layer.empty() ? nullptr : layers.find(layer), policy,
                                      op_name, inputs, layer);
   }
+  /// @copydoc resolve(std::string_view, std::span<const dtype>, std::string_view) const
   dtype resolve(std::string_view op_name, std::initializer_list<dtype> inputs,
                 std::string_view layer = {}) const {
     return resolve(op_name, std::span(inputs.begin(), inputs.size()), layer);
@@ -102,6 +106,7 @@ struct precision_rules {
     return {type,
             detail::concat(op_name, "=", e.type ? name(*e.type) : name(e.category), ": ", e.why)};
   }
+  /// @copydoc explain(std::string_view, std::span<const dtype>, std::string_view) const
   precision_decision explain(std::string_view op_name, std::initializer_list<dtype> inputs,
                              std::string_view layer = {}) const {
     return explain(op_name, std::span(inputs.begin(), inputs.size()), layer);

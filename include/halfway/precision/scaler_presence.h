@@ -24,8 +24,11 @@ inline std::atomic<std::size_t>& scalers_alive() {
 /// so that a scaler stays comparable by its state alone.
 class scaler_presence {
  public:
+  /// False: a scaler that scales by 1.
   explicit scaler_presence(bool counts) : counts_(counts) { add(); }
+  /// Counts as one more.
   scaler_presence(const scaler_presence& other) noexcept : counts_(other.counts_) { add(); }
+  /// Counts as `other` from now on.
   scaler_presence& operator=(const scaler_presence& other) noexcept {
     if (counts_ != other.counts_) {
       remove();
@@ -36,6 +39,7 @@ class scaler_presence {
   }
   ~scaler_presence() { remove(); }
 
+  /// Always.
   friend bool operator==(const scaler_presence&, const scaler_presence&) { return true; }
 
  private:

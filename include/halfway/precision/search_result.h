@@ -21,22 +21,23 @@ namespace halfway {
 /// What is decided as one: a layer, or several. `types`, from the reference (the most precise) to
 /// whatever else it may have, in any order.
 struct search_unit {
-  std::string name;
-  std::vector<dtype> types;
+  std::string name;          ///< for reports
+  std::vector<dtype> types;  ///< the reference first
 };
 
 /// One assignment's worth. Lower bytes and seconds are better; what fidelity means is the budget's.
 struct search_measurement {
-  double fidelity = 0;
-  double bytes = 0;
-  double seconds = 0;
+  double fidelity = 0;  ///< in the budget's metric
+  double bytes = 0;     ///< of the parameters, say
+  double seconds = 0;   ///< of a run, say
 };
 
 /// Runs the model with a type for each unit. Fidelity may be NaN: then no budget is met.
 using search_evaluator = std::function<search_measurement(std::span<const dtype>)>;
 
+/// What a search aims at, and when it stops.
 struct search_options {
-  fidelity_budget budget = {};
+  fidelity_budget budget = {};  ///< what an assignment has to keep
   /// Cost is time_weight * seconds + (1 - time_weight) * bytes, each as a share of the reference's.
   double time_weight = 0.5;
   /// A change counts as cheaper if it saves this share of the cost: above the noise of timing.
@@ -47,23 +48,25 @@ struct search_options {
 
 /// An assignment that was measured.
 struct search_point {
-  std::vector<dtype> types;
-  search_measurement measured;
-  double cost = 0;
-  bool within = false;  ///< the budget
+  std::vector<dtype> types;     ///< one for each unit
+  search_measurement measured;  ///< what the evaluator said
+  double cost = 0;              ///< as search_options weighs it; 1 at the reference
+  bool within = false;          ///< the budget
 };
 
 /// What one unit alone does in one type, all others in their reference.
 struct search_sensitivity {
-  std::size_t unit = 0;
-  dtype type = dtype::float32;
-  search_measurement measured;
-  double loss = 0;  ///< by the budget's scale, beyond the reference's
-  double gain = 0;  ///< of cost
+  std::size_t unit = 0;         ///< index in the units
+  dtype type = dtype::float32;  ///< not its reference
+  search_measurement measured;  ///< of the assignment that differs in this unit only
+  double loss = 0;              ///< by the budget's scale, beyond the reference's
+  double gain = 0;              ///< of cost
 };
 
+/// What a search measured and chose.
 class search_result {
  public:
+  /// For searches: `points` begins with the reference, `best` is an index in them.
   search_result(std::vector<search_unit> units, search_options options,
                 std::vector<search_point> points, std::vector<search_sensitivity> sensitivities,
                 std::size_t best)
@@ -73,12 +76,14 @@ class search_result {
         sensitivities_(std::move(sensitivities)),
         best_(best) {}
 
-  const std::vector<search_unit>& units() const { return units_; }
-  const search_options& options() const { return options_; }
+  const std::vector<search_unit>& units() const { return units_; }  ///< as given
+  const search_options& options() const { return options_; }        ///< as given
   /// In the order in which they were measured; the first is the reference.
   const std::vector<search_point>& points() const { return points_; }
-  std::size_t evaluations() const { return points_.size(); }
+  std::size_t evaluations() const { return points_.size(); }  ///< assignments measured
+  /// Of each unit in each type but its reference, as far as measured.
   const std::vector<search_sensitivity>& sensitivities() const { return sensitivities_; }
+  /// All units in their first type.
   const search_point& reference() const { return points_.front(); }
   /// The cheapest point within the budget; the reference if there is none, which `within` tells.
   const search_point& best() const { return points_[best_]; }

@@ -35,11 +35,13 @@ namespace halfway {
 /// it too.
 template <class Params, class Compute, class Output>
 struct static_policy {
-  using params_type = Params;
-  using compute_type = Compute;
-  using output_type = Output;
+  using params_type = Params;    ///< of stored parameters
+  using compute_type = Compute;  ///< of the inputs of operations that profit from a narrow type
+  using output_type = Output;    ///< of what the model returns
 
+  /// The same at run time.
   static constexpr cast_policy value{dtype_of<Params>, dtype_of<Compute>, dtype_of<Output>};
+  /// As `value`.
   constexpr operator cast_policy() const { return value; }  // NOLINT(google-explicit-constructor)
 };
 
@@ -160,17 +162,23 @@ template <cast_policy Policy>
 using static_policy_of =
     static_policy<type_of<Policy.params>, type_of<Policy.compute>, type_of<Policy.output>>;
 
+/// @{
+/// The preset of this name in precision/policy.h, for the compiler.
 using static_fp32 = static_policy_of<fp32>;
 using static_amp_fp16 = static_policy_of<amp_fp16>;
 using static_amp_bf16 = static_policy_of<amp_bf16>;
 using static_pure_fp16 = static_policy_of<pure_fp16>;
 using static_pure_bf16 = static_policy_of<pure_bf16>;
 using static_int8_inference = static_policy_of<int8_inference>;
+/// @}
 
+/// @{
+/// What a policy has under this name.
 template <class Policy>
 using params_type = typename Policy::params_type;
 template <class Policy>
 using output_type = typename Policy::output_type;
+/// @}
 
 /// The type that an operation of default_ops computes in under a static policy, given the element
 /// types of its inputs: what op_table().resolve(Op, {inputs...}, Policy::value) says at run time.

@@ -22,9 +22,11 @@ struct affine_params {
   float scale = 1.0f;           ///< positive, finite and not subnormal
   std::int32_t zero_point = 0;  ///< the code of 0; a value of the code's type
 
+  /// Of both numbers.
   friend bool operator==(const affine_params&, const affine_params&) = default;
 };
 
+/// Where zero lies among the codes.
 enum class affine_scheme {
   asymmetric,  ///< the whole range of codes; the zero point is where it has to be
   symmetric,   ///< codes at equal distances to both sides of zero: the zero point is 0, or the

@@ -35,10 +35,10 @@ namespace halfway {
 ///   {1, 32}     groups of a row    {0, 1}      per column
 ///   {32, 1}     groups of a column {128, 128}  tiles
 struct block_shape {
-  std::size_t rows = 0;
-  std::size_t cols = 0;
+  std::size_t rows = 0;  ///< 0: all rows
+  std::size_t cols = 0;  ///< 0: all columns
 
-  friend bool operator==(const block_shape&, const block_shape&) = default;
+  friend bool operator==(const block_shape&, const block_shape&) = default;  ///< by value
 };
 
 /// An 8-bit float that values are scaled to.

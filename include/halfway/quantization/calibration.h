@@ -23,6 +23,7 @@
 
 namespace halfway {
 
+/// How the range to quantize is chosen; calibrate_range() has the formulas.
 enum class calibration {
   min_max,     ///< the whole range
   percentile,  ///< all but the largest magnitudes (symmetric), or all but as many at each end
@@ -30,7 +31,9 @@ enum class calibration {
   entropy,     ///< the threshold with the least loss of information (Migacz 2017, TensorRT)
 };
 
+/// What calibrate_range() has to know besides the values and the type.
 struct calibration_options {
+  /// `mse` by default: it needs no threshold from the user, and an outlier does not set the range.
   calibration method = calibration::mse;
   /// For `percentile`: how much of the values lies within the range, in percent.
   double percentile = 99.99;
@@ -38,10 +41,10 @@ struct calibration_options {
 
 /// A range of values.
 struct value_interval {
-  float min = 0.0f;
-  float max = 0.0f;
+  float min = 0.0f;  ///< not above max
+  float max = 0.0f;  ///< not below min
 
-  friend bool operator==(const value_interval&, const value_interval&) = default;
+  friend bool operator==(const value_interval&, const value_interval&) = default;  ///< of both ends
 };
 
 namespace detail {

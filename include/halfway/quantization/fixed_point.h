@@ -46,9 +46,10 @@ namespace halfway {
 
 /// multiplier * 2^(shift - 31), where multiplier is from 2^30 to 2^31 - 1, or 0.
 struct fixed_point_multiplier {
-  std::int32_t multiplier = 0;
-  int shift = 0;  ///< from -31 to 30; a positive one shifts to the left
+  std::int32_t multiplier = 0;  ///< from 2^30 to 2^31 - 1, or 0
+  int shift = 0;                ///< from -31 to 30; a positive one shifts to the left
 
+  /// Of both numbers.
   friend bool operator==(const fixed_point_multiplier&, const fixed_point_multiplier&) = default;
 };
 

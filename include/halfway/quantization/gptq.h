@@ -38,9 +38,9 @@ class gptq_hessian {
   /// For a layer with k inputs.
   explicit gptq_hessian(std::size_t k) : sums_(k, k) {}
 
-  std::size_t size() const { return sums_.rows(); }
-  std::size_t rows_observed() const { return rows_; }
-  matrix_view<const double> sums() const { return sums_.view(); }
+  std::size_t size() const { return sums_.rows(); }                ///< k, the layer's inputs
+  std::size_t rows_observed() const { return rows_; }              ///< examples, in all batches
+  matrix_view<const double> sums() const { return sums_.view(); }  ///< k x k, symmetric
 
   /// Takes in m x k inputs, of any float format and strides; m k^2 multiplications. Errors: another k;
   /// an element that is infinite or NaN, before anything is added.
@@ -80,6 +80,7 @@ class gptq_hessian {
   std::size_t rows_ = 0;
 };
 
+/// How far the calibration data is trusted.
 struct gptq_options {
   /// Added to the Hessian's diagonal, as a part of its mean: the less, the more the calibration data is
   /// trusted.

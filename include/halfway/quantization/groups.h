@@ -53,8 +53,8 @@ struct group_codes {
     return group != 0 ? group : std::max<std::size_t>(codes.rows(), 1);
   }
 
-  matrix<T> codes;
-  matrix<float> scales;
+  matrix<T> codes;        ///< k x n, one a byte
+  matrix<float> scales;   ///< ceil(k / group) x n, or 1 x n
   std::size_t group = 0;  ///< 0: one scale a column
 };
 

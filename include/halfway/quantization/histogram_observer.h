@@ -38,31 +38,34 @@ namespace halfway {
 
 /// The counts of one sign: counts[i] values have magnitudes of bin first + i.
 struct histogram_side {
-  std::size_t first = 0;
-  std::vector<std::uint64_t> counts;
+  std::size_t first = 0;              ///< the bin of counts[0]
+  std::vector<std::uint64_t> counts;  ///< empty: no value of this sign
 
-  friend bool operator==(const histogram_side&, const histogram_side&) = default;
+  friend bool operator==(const histogram_side&, const histogram_side&) = default;  ///< bin by bin
 };
 
 /// All that a histogram_observer knows, to send to another rank. Bin b holds the magnitudes from
 /// edge(b) to below edge(b + 1), which are the floats with bits b << (23 - digits).
 struct histogram_state {
-  int digits = 10;
-  std::size_t finite = 0;
-  std::size_t non_finite = 0;
+  int digits = 10;             ///< bins are 2^-digits of their values wide; from 1 to 12
+  std::size_t finite = 0;      ///< finite values observed
+  std::size_t non_finite = 0;  ///< infinities and NaNs observed
+  /// Of the finite values; infinity without any.
   float min = std::numeric_limits<float>::infinity();
+  /// Of the finite values; -infinity without any.
   float max = -std::numeric_limits<float>::infinity();
-  histogram_side negative;
+  histogram_side negative;  ///< values below zero, by magnitude
   histogram_side positive;  ///< zeros of either sign, too
 
+  /// Count by count.
   friend bool operator==(const histogram_state&, const histogram_state&) = default;
 };
 
 /// One bin: `count` values from low to high, at least one of which is not an end of another bin.
 struct histogram_bin {
-  double low;
-  double high;
-  std::uint64_t count;
+  double low;           ///< not above high
+  double high;          ///< not below low
+  std::uint64_t count;  ///< at least 1
 };
 
 /// Counts finite values by magnitude and sign; infinities and NaNs are counted apart and otherwise
@@ -118,11 +121,14 @@ class histogram_observer {
 
   /// Infinity and minus infinity while nothing finite was observed.
   float min() const { return state_.min; }
+  /// @copydoc min()
   float max() const { return state_.max; }
   /// The largest magnitude; 0 while nothing finite was observed.
   float amax() const { return state_.finite == 0 ? 0.0f : std::max(-state_.min, state_.max); }
-  std::size_t finite_count() const { return state_.finite; }
+  std::size_t finite_count() const { return state_.finite; }  ///< values in the bins
+  /// Infinities and NaNs, which are in no bin.
   std::size_t non_finite_count() const { return state_.non_finite; }
+  /// All that this knows, to send or to save.
   const histogram_state& state() const { return state_; }
 
   /// choose_affine_params for the observed range. Error: nothing finite was observed.

@@ -47,22 +47,22 @@ concept mx_element = std::same_as<T, float8_e4m3fn> || std::same_as<T, float8_e5
     std::same_as<T, float6_e2m3fn> || std::same_as<T, float6_e3m2fn> ||
     std::same_as<T, float4_e2m1fn> || std::same_as<T, int8>;
 
-inline constexpr std::size_t mx_block = 32;
+inline constexpr std::size_t mx_block = 32;  ///< elements of a row that share a scale
 
 /// Element (i, j) stands for codes(i, j) * scales(i, j / 32). One code a byte; `pack_int4` puts two
 /// of 4 bits in one.
 template <mx_element Element>
 struct mx_matrix {
-  matrix<Element> codes;
+  matrix<Element> codes;          ///< of the shape of what was quantized
   matrix<float8_e8m0fnu> scales;  ///< codes.rows() x ceil(codes.cols() / 32)
 };
 
-using mxfp8_e4m3 = mx_matrix<float8_e4m3fn>;
-using mxfp8_e5m2 = mx_matrix<float8_e5m2>;
-using mxfp6_e2m3 = mx_matrix<float6_e2m3fn>;
-using mxfp6_e3m2 = mx_matrix<float6_e3m2fn>;
-using mxfp4 = mx_matrix<float4_e2m1fn>;
-using mxint8 = mx_matrix<int8>;
+using mxfp8_e4m3 = mx_matrix<float8_e4m3fn>;  ///< 8.25 bits an element, to 448 times the scale
+using mxfp8_e5m2 = mx_matrix<float8_e5m2>;    ///< 8.25 bits an element, to 57344 times the scale
+using mxfp6_e2m3 = mx_matrix<float6_e2m3fn>;  ///< 6.25 bits an element, to 7.5 times the scale
+using mxfp6_e3m2 = mx_matrix<float6_e3m2fn>;  ///< 6.25 bits an element, to 28 times the scale
+using mxfp4 = mx_matrix<float4_e2m1fn>;       ///< 4.25 bits an element, to 6 times the scale
+using mxint8 = mx_matrix<int8>;               ///< 8.25 bits an element, to 127 / 64 times the scale
 
 namespace detail {
 

@@ -70,8 +70,11 @@ class min_max_observer {
 
   /// Infinity and minus infinity while nothing finite was observed.
   float min() const { return range_.min; }
+  /// @copydoc min()
   float max() const { return range_.max; }
+  /// Values that min() and max() are of.
   std::size_t finite_count() const { return range_.finite; }
+  /// Infinities and NaNs, of which min() and max() are not.
   std::size_t non_finite_count() const { return range_.non_finite; }
 
   /// choose_affine_params for the observed range. Error: nothing finite was observed.

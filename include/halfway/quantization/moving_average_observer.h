@@ -61,8 +61,10 @@ class moving_average_observer {
 
   /// 0 while nothing finite was observed.
   float min() const { return static_cast<float>(min_); }
+  /// @copydoc min()
   float max() const { return static_cast<float>(max_); }
-  std::size_t finite_count() const { return finite_; }
+  std::size_t finite_count() const { return finite_; }  ///< finite values in all batches
+  /// Infinities and NaNs in all batches.
   std::size_t non_finite_count() const { return non_finite_; }
 
   /// choose_affine_params for the averaged range. Error: nothing finite was observed.

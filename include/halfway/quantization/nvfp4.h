@@ -28,13 +28,13 @@
 
 namespace halfway {
 
-inline constexpr std::size_t nvfp4_block = 16;
+inline constexpr std::size_t nvfp4_block = 16;  ///< elements of a row that share a scale
 
 /// Element (i, j) stands for codes(i, j) * scales(i, j / 16) * tensor_scale.
 struct nvfp4_matrix {
-  matrix<float4_e2m1fn> codes;
+  matrix<float4_e2m1fn> codes;   ///< of the shape of what was quantized
   matrix<float8_e4m3fn> scales;  ///< codes.rows() x ceil(codes.cols() / 16)
-  float tensor_scale = 1.0f;
+  float tensor_scale = 1.0f;     ///< positive, finite and normal
 };
 
 /// The scale with which the block that holds `amax`, the largest magnitude of the tensor, has the

@@ -256,8 +256,8 @@ void mat_mul_integer(const A& a, const B& b, C&& c, std::span<const std::int32_t
 
 /// Scales and zero points of one operand: one, or one for each row of a and y, or column of b.
 struct matmul_params {
-  std::span<const float> scale;
-  std::span<const std::int32_t> zero_point = {};
+  std::span<const float> scale;                   ///< positive, finite and normal
+  std::span<const std::int32_t> zero_point = {};  ///< of the code's type; empty: 0
 };
 
 /// QLinearMatMul: y = saturate(round_half_to_even(sum * (a_scale * b_scale / y_scale)) +

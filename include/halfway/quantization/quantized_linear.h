@@ -77,9 +77,9 @@ class quantized_linear {
   explicit quantized_linear(const W& w, std::span<const float> bias = {})
       : quantized_linear(quantize_columns(detail::const_view(w)), bias) {}
 
-  std::size_t rows() const { return rows_; }
-  std::size_t cols() const { return scales_.size(); }
-  std::span<const float> scales() const { return scales_; }
+  std::size_t rows() const { return rows_; }                 ///< k, the layer's inputs
+  std::size_t cols() const { return scales_.size(); }        ///< n, the layer's outputs
+  std::span<const float> scales() const { return scales_; }  ///< of the columns of w
 
   /// y = x * w + bias with each row of x quantized to uint8 from its own smallest and largest element
   /// (choose_row_params, asymmetric).

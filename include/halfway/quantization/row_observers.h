@@ -25,7 +25,8 @@ class row_observers {
   explicit row_observers(std::size_t rows, const Observer& each = Observer())
       : observers_(rows, each) {}
 
-  std::size_t size() const { return observers_.size(); }
+  std::size_t size() const { return observers_.size(); }  ///< rows, and observers
+  /// `row` < size(); not checked.
   const Observer& operator[](std::size_t row) const { return observers_[row]; }
 
   /// Row i of x goes to observer i. Error: another number of rows.
