@@ -43,6 +43,7 @@ function(halfway_build_debian_highway prefix result)
     -D HWY_ENABLE_CONTRIB=OFF -D HWY_ENABLE_TESTS=OFF -D HWY_ENABLE_EXAMPLES=OFF)
   halfway_run_cmake(--build ${work}/build)
   halfway_run_cmake(--install ${work}/build)
+  file(COPY_FILE ${tarball} ${prefix}/highway.tar) # tests/consumer builds it as users do
   file(COPY ${source}/hwy/contrib DESTINATION ${prefix}/include/hwy FILES_MATCHING PATTERN "*.h")
   file(REMOVE_RECURSE ${work})
   set(${result} TRUE PARENT_SCOPE)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# Each block of PAGE that a comment <!-- file of this folder --> stands in front of is in that file, letter by letter.
+cmake_minimum_required(VERSION 3.25)
+file(READ ${PAGE} text)
+set(checked "")
+while(text MATCHES "<!-- tests/consumer/([^ \n]+) -->\n```[a-z]*\n")
+  set(file ${CMAKE_MATCH_1})
+  string(FIND "${text}" "${CMAKE_MATCH_0}" at)
+  string(LENGTH "${CMAKE_MATCH_0}" length)
+  math(EXPR at "${at} + ${length}")
+  string(SUBSTRING "${text}" ${at} -1 text)
+  string(FIND "${text}" "```" end)
+  string(SUBSTRING "${text}" 0 ${end} block)
+  file(READ ${CMAKE_CURRENT_LIST_DIR}/${file} compiled)
+  string(FIND "${compiled}" "${block}" found)
+  if(found EQUAL -1)
+    message(FATAL_ERROR "${PAGE} shows what is not in tests/consumer/${file}:\n${block}")
+  endif()
+  list(APPEND checked ${file})
+endwhile()
+
+foreach(way IN ITEMS find_package/CMakeLists.txt add_subdirectory/CMakeLists.txt fetch_content/CMakeLists.txt
+                     fetch_content_both/CMakeLists.txt single_header.sh pkg_config.sh copied.sh)
+  if(NOT way IN_LIST checked)
+    message(FATAL_ERROR "${PAGE} does not show tests/consumer/${way}")
+  endif()
+endforeach()
