@@ -113,11 +113,15 @@ class numeric_health {
     largest_ = 0;
   }
 
-  dtype target() const { return target_; }
+  dtype target() const { return target_; }  ///< whose range and digits are asked of the values
+  /// Of so many runs of 16 elements one is looked at; 0: none.
   std::size_t stride() const { return stride_; }
   /// Elements looked at.
   std::size_t count() const { return count_; }
 
+  /// @{
+  /// Elements of this class, of those looked at; a value is in one class at most, but for
+  /// non_finite(), which is nan() and infinite() together.
   std::size_t nan() const { return reaching_[6]; }
   std::size_t infinite() const { return reaching_[5] - reaching_[6]; }
   std::size_t non_finite() const { return reaching_[5]; }
@@ -125,9 +129,11 @@ class numeric_health {
   std::size_t saturated() const { return reaching_[3] - reaching_[4]; }
   std::size_t subnormal() const { return reaching_[1] - reaching_[2]; }
   std::size_t underflow() const { return reaching_[0] - reaching_[1]; }
+  /// @}
 
   /// Of the values that are not 0; 0 where all are.
   double underflow_share() const { return share(underflow()); }
+  /// @copydoc underflow_share()
   double subnormal_share() const { return share(subnormal()); }
   /// Of overflow and of what saturated, of the same.
   double overflow_share() const { return share(overflow() + saturated()); }

@@ -19,11 +19,12 @@
 
 namespace halfway {
 
+/// The first element that was infinite or NaN.
 struct non_finite_origin {
-  std::string operation;
-  std::size_t index;  ///< of the element
-  std::size_t call;   ///< of add(), from 0 on
-  float value;        ///< NaN or an infinity
+  std::string operation;  ///< as add() was told
+  std::size_t index;      ///< of the element
+  std::size_t call;       ///< of add(), from 0 on
+  float value;            ///< NaN or an infinity
 };
 
 /// Looks at the results of operations in the order of computation and keeps the first element that is

@@ -37,9 +37,10 @@
 
 namespace halfway {
 
+/// How layers find their types, and what is around them.
 struct adaptive_runner_options {
-  adaptive_options layers = {};
-  op_table table = {};
+  adaptive_options layers = {};  ///< for every layer: types and limits
+  op_table table = {};           ///< of operations and their categories: see assign()
   /// What nodes around layers of 8 bits compute in; see assign().
   cast_policy policy = amp_bf16;
   /// Every so many runs, and in the run after a switch, the model is also run in FP32, and the layers
@@ -100,14 +101,20 @@ class adaptive_runner {
     make_plan_again();
   }
 
+  /// @{
+  /// The layers with their types and the log of switches; to set a callback or limits of a layer's
+  /// own.
   adaptive_precision& precision() { return precision_; }
   const adaptive_precision& precision() const { return precision_; }
+  /// @}
   /// What the next run does.
   const precision_plan& plan() const { return plan_; }
-  std::uint64_t runs() const { return runs_; }
+  std::uint64_t runs() const { return runs_; }  ///< calls of run()
+  /// Runs in FP32 beside those, to compare with.
   std::uint64_t shadow_runs() const { return shadow_runs_; }
+  /// Runs whose results were spoilt, and computed again.
   std::uint64_t redone_runs() const { return redone_runs_; }
-  graph_runner& runner() { return runner_; }
+  graph_runner& runner() { return runner_; }  ///< to add kernels of the user's
 
   /// As graph_runner::run. Types change after it, or within it where it is done again.
   std::vector<matrix<float>> run(const graph_inputs& inputs, executor_ref on = {}) {

@@ -57,9 +57,9 @@ class graph_input {
     }
   }
 
-  dtype type() const { return type_; }
-  tensor_shape shape() const { return shape_; }
-  const void* data() const { return data_; }
+  dtype type() const { return type_; }           ///< of the elements
+  tensor_shape shape() const { return shape_; }  ///< of the matrix
+  const void* data() const { return data_; }     ///< row after row, without gaps
 
  private:
   dtype type_;
@@ -67,6 +67,7 @@ class graph_input {
   const void* data_;
 };
 
+/// By the names of a graph's inputs.
 using graph_inputs = std::map<std::string, graph_input, std::less<>>;
 
 /// FP32 masters by name: any strides. They must stay while a runner uses them.
@@ -74,23 +75,25 @@ using graph_parameters = std::map<std::string, matrix_view<const float>, std::le
 
 /// What an operation of the user's is called with: computes `out` from `in`, all of float.
 struct user_operation {
-  const graph_node& node;
-  std::span<const matrix_view<const float>> in;
-  matrix_view<float> out;
-  executor_ref on;
+  const graph_node& node;                        ///< which operation it is: name, attributes
+  std::span<const matrix_view<const float>> in;  ///< the node's inputs, in order
+  matrix_view<float> out;                        ///< of the node's shape; not zero at first
+  executor_ref on;                               ///< where it may run tasks
 };
+/// Computes an operation of the user's.
 using float_kernel = std::function<void(const user_operation&)>;
 
 /// A node's result, as its kernel wrote it for the nodes that follow.
 class node_result {
  public:
+  /// For the runner.
   node_result(node_id id, const graph_node& node, const detail::graph_tensor& tensor)
       : id_(id), node_(node), tensor_(tensor) {}
 
-  node_id id() const { return id_; }
-  const graph_node& node() const { return node_; }
-  dtype type() const { return tensor_.type; }
-  tensor_shape shape() const { return tensor_.shape; }
+  node_id id() const { return id_; }                    ///< in the runner's graph
+  const graph_node& node() const { return node_; }      ///< in the runner's graph
+  dtype type() const { return tensor_.type; }           ///< that the result is stored in
+  tensor_shape shape() const { return tensor_.shape; }  ///< of the result
   /// Elements of type(), row after row.
   const void* data() const { return tensor_.data; }
   /// The same as floats.
@@ -108,8 +111,9 @@ class node_result {
   const detail::graph_tensor& tensor_;
 };
 
+/// Where a run's tasks run, and who watches.
 struct run_options {
-  executor_ref on = {};
+  executor_ref on = {};  ///< by default the calling thread
   /// Called for each node that is stored, after its kernel (not for what is between fused nodes).
   std::function<void(const node_result&)> observer = {};
 };

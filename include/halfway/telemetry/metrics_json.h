@@ -27,7 +27,7 @@ namespace halfway::telemetry {
 /// What stands around the metrics.
 struct otlp_options {
   std::string service = "halfway";  ///< the resource's service.name
-  std::chrono::system_clock::time_point now = std::chrono::system_clock::now();
+  std::chrono::system_clock::time_point now = std::chrono::system_clock::now();  ///< of the values
 };
 
 namespace detail {

@@ -22,6 +22,7 @@
 
 namespace halfway::telemetry {
 
+/// The Content-Type of a response with to_prometheus_text().
 inline constexpr const char* prometheus_content_type = "text/plain; version=0.0.4; charset=utf-8";
 
 namespace detail {
@@ -115,6 +116,7 @@ inline std::string to_prometheus_text(const std::vector<family_snapshot>& famili
   return std::move(writer).text();
 }
 
+/// The registry's values at this moment.
 inline std::string to_prometheus_text(const registry& metrics) {
   return to_prometheus_text(metrics.snapshot());
 }

@@ -29,17 +29,20 @@
 
 namespace halfway::telemetry {
 
+/// What tells the metrics of a family apart.
 struct label {
-  std::string name;
-  std::string value;
-  auto operator<=>(const label&) const = default;
+  std::string name;                                ///< [a-z][a-z0-9_]*, but not le
+  std::string value;                               ///< any UTF-8
+  auto operator<=>(const label&) const = default;  ///< by name, then by value
 };
 
 /// The order does not matter.
 using label_set = std::vector<label>;
 
+/// As in Prometheus: what only grows, what goes up and down, what is counted in buckets.
 enum class metric_type { counter, gauge, histogram };
 
+/// "counter", "gauge" or "histogram", as exposition formats have it.
 constexpr std::string_view name(metric_type type) {
   switch (type) {
     case metric_type::counter:
@@ -55,14 +58,16 @@ constexpr std::string_view name(metric_type type) {
 /// One metric's value at one moment: a counter's, a gauge's or a histogram's.
 struct series_snapshot {
   label_set labels;  ///< by name
+  /// Of a counter, a gauge, a histogram.
   std::variant<std::uint64_t, double, histogram_values> value;
 };
 
+/// A family with all its metrics' values.
 struct family_snapshot {
-  std::string name;
-  std::string help;
-  metric_type type = metric_type::counter;
-  std::vector<series_snapshot> series;  ///< by their labels' values
+  std::string name;                         ///< that of every metric in it
+  std::string help;                         ///< a sentence
+  metric_type type = metric_type::counter;  ///< of each metric in it
+  std::vector<series_snapshot> series;      ///< by their labels' values
 };
 
 namespace detail {
@@ -138,6 +143,7 @@ class registry {
   counter& get_counter(std::string_view name, std::string_view help, label_set labels = {}) {
     return get<counter>("halfway::telemetry::registry::get_counter", name, help, std::move(labels));
   }
+  /// @copydoc get_counter
   gauge& get_gauge(std::string_view name, std::string_view help, label_set labels = {}) {
     return get<gauge>("halfway::telemetry::registry::get_gauge", name, help, std::move(labels));
   }

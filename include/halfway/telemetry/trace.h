@@ -67,25 +67,25 @@ inline std::uint32_t thread_number() {
 
 /// Something that took time. A copy of all it was told: nothing need outlive it.
 struct trace_event {
-  static constexpr std::size_t max_rank = 6;
+  static constexpr std::size_t max_rank = 6;  ///< sizes of a shape that are kept
 
   detail::short_text<63> op;     ///< at most 63 bytes, the rest is cut off
   detail::short_text<47> layer;  ///< whose operation it is; at most 47 bytes; may be empty
   detail::short_text<47>
       precision;  ///< in/weights/out, or one type; at most 47 bytes; may be empty
-  std::array<std::size_t, max_rank> shape{};
-  std::size_t rank = 0;
-  std::uint64_t bytes = 0;        ///< read and written; 0: not known
-  std::uint64_t nanoseconds = 0;  ///< since the recorder was made
-  std::uint64_t duration = 0;     ///< nanoseconds
-  std::uint32_t thread = 0;
+  std::array<std::size_t, max_rank> shape{};  ///< the first `rank` of them; the rest is 0
+  std::size_t rank = 0;                       ///< at most max_rank
+  std::uint64_t bytes = 0;                    ///< read and written; 0: not known
+  std::uint64_t nanoseconds = 0;              ///< since the recorder was made
+  std::uint64_t duration = 0;                 ///< nanoseconds
+  std::uint32_t thread = 0;  ///< from 1 on, in the order in which threads first record
 };
 
 /// Keeps the first `capacity` events, without a lock: each takes the next slot with one atomic
 /// addition. What comes later is counted and dropped, so a recorder never grows or waits.
 class trace_recorder {
  public:
-  using clock = std::chrono::steady_clock;
+  using clock = std::chrono::steady_clock;  ///< never set back
 
   /// A slot takes about 250 bytes. Error: a capacity of 0.
   explicit trace_recorder(std::size_t capacity = 65536) : capacity_(capacity) {
@@ -106,12 +106,14 @@ class trace_recorder {
     return true;
   }
 
+  /// From this recorder's construction to `time`, which is not before it.
   std::uint64_t nanoseconds_since_start(clock::time_point time) const {
     return static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::nanoseconds>(time - start_).count());
   }
 
-  std::size_t capacity() const { return capacity_; }
+  std::size_t capacity() const { return capacity_; }  ///< events that there is room for
+  /// Events that came later.
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
   /// What has been written so far, in the order of slots: about that of the events' ends. May be
