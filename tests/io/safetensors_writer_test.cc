@@ -117,7 +117,7 @@ TEST(SafetensorsWriter, RefusesBadArguments) {
   expect_error([&] { out.add("x", x); }, {"tensor \"x\" has been added already"});
   expect_error([&] { out.add("x", std::vector<half>(1)); },
                {"tensor \"x\" has been added already"});
-  expect_error([&] { out.add("y", x, {2, 2}); }, {"its shape and F32 take 16 bytes", "hold 24"});
+  expect_error([&] { out.add("y", x, {2, 2}); }, {"its shape and F32 take 16 bytes", "has 24"});
   expect_error([&] { out.add("y", x, {1ull << 63, 2}); }, {"more than 2^64 elements"});
   expect_error([&] { out.add("__metadata__", x); }, {"keeps this name"});
   expect_error([&] { out.add("\xFF", x); }, {"is not UTF-8"});

@@ -33,15 +33,20 @@ namespace halfway {
 
 class atomic_file {
  public:
+  /// Of a file for its owner alone.
+  static constexpr mode_t private_mode = 0600;
+
   /// Begins to write; nothing is seen at `path` yet. A symbolic link at `path` will be replaced, not
   /// what it points to. Errors: the folder does not exist or can't be written to; another
-  /// atomic_file writes to this path now, here or in another process.
-  explicit atomic_file(const std::string& path) : path_(path), part_(path + ".part") {
+  /// atomic_file writes to this path now, here or in another process. `mode` is that of a new file,
+  /// of which the process's umask takes bits away.
+  explicit atomic_file(const std::string& path, mode_t mode = 0666)
+      : path_(path), part_(path + ".part") {
     // The lock belongs to the file, not to its name: between open and flock another writer may have
     // renamed it away.
     for (;;) {
       file_ = detail::descriptor(
-          ::open(part_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+          ::open(part_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
       if (!file_.is_open()) detail::fail_with_errno(where, "create", part_);
       if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK) {
@@ -58,6 +63,10 @@ class atomic_file {
       }
     }
     if (::ftruncate(file_.get(), 0) != 0) detail::fail_with_errno(where, "empty", part_);
+    // What a killed writer left may have been open to others.
+    if (mode == private_mode && ::fchmod(file_.get(), mode) != 0) {
+      detail::fail_with_errno(where, "set the permissions of", part_);
+    }
   }
   atomic_file(const atomic_file&) = delete;
   atomic_file& operator=(const atomic_file&) = delete;

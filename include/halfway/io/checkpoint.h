@@ -212,6 +212,9 @@ class checkpoint_writer {
   /// Errors: atomic_file's; the old file at `path` is then still there.
   void write(const std::string& path) const { out_.write(path); }
 
+  /// The file to be, for other ways to write it (io/integrity.h).
+  const safetensors_writer& file() const { return out_; }
+
  private:
   safetensors_writer out_;
 };
@@ -221,7 +224,12 @@ class checkpoint_writer {
 class checkpoint_reader {
  public:
   /// Errors: safetensors_file's; not a checkpoint, or one of a later format.
-  explicit checkpoint_reader(const std::string& path) : path_(path), file_(path) {
+  explicit checkpoint_reader(const std::string& path)
+      : checkpoint_reader(safetensors_file(path), path) {}
+  /// The same of a file that is open: one whose signature has been verified, say (io/integrity.h).
+  /// `path` is for messages.
+  checkpoint_reader(safetensors_file file, const std::string& path)
+      : path_(path), file_(std::move(file)) {
     const std::string& format = text("halfway.checkpoint");
     if (format != detail::checkpoint_format) {
       fail(detail::concat(where, ": \"", path_, "\" has format ", detail::printable(format),

@@ -65,7 +65,23 @@ class mapped_file {
   /// No bytes.
   mapped_file() = default;
   /// Errors: no such file, no permission, not a regular file, no address space.
-  explicit mapped_file(const std::string& path) {
+  explicit mapped_file(const std::string& path) : mapped_file(path, false) {}
+  /// A copy in memory of its own, which a change of the file no longer reaches, whoever makes it.
+  /// Errors: the same, no memory, a file that becomes shorter meanwhile.
+  static mapped_file copy_of(const std::string& path) { return mapped_file(path, true); }
+  mapped_file(mapped_file&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  mapped_file& operator=(mapped_file&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~mapped_file() {
+    if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  }
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  mapped_file(const std::string& path, bool copy) {
     constexpr std::string_view where = "halfway::mapped_file";
     const detail::descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (!file.is_open()) detail::fail_with_errno(where, "open", path);
@@ -80,22 +96,27 @@ class mapped_file {
     }
     if (size == 0) return;  // which can't be mapped
     void* const at =
-        ::mmap(nullptr, static_cast<std::size_t>(size), PROT_READ, MAP_PRIVATE, file.get(), 0);
+        ::mmap(nullptr, static_cast<std::size_t>(size), copy ? PROT_READ | PROT_WRITE : PROT_READ,
+               copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_PRIVATE, copy ? -1 : file.get(), 0);
     if (at == MAP_FAILED) detail::fail_with_errno(where, "map", path);
     bytes_ = {static_cast<const std::byte*>(at), static_cast<std::size_t>(size)};
-  }
-  mapped_file(mapped_file&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
-  mapped_file& operator=(mapped_file&& other) noexcept {
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
-  ~mapped_file() {
-    if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+    if (!copy) return;
+    const std::span<std::byte> to(static_cast<std::byte*>(at), bytes_.size());
+    for (std::size_t have = 0; have != to.size();) {
+      const ssize_t n = ::read(file.get(), to.data() + have, to.size() - have);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) {
+        const int code = errno;
+        ::munmap(at, to.size());  // the destructor does not run
+        if (n == 0)
+          fail(detail::concat(where, ": \"", path, "\" became shorter while it was read"));
+        errno = code;
+        detail::fail_with_errno(where, "read", path);
+      }
+      have += static_cast<std::size_t>(n);
+    }
   }
 
-  std::span<const std::byte> bytes() const { return bytes_; }
-
- private:
   std::span<const std::byte> bytes_;
 };
 

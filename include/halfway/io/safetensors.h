@@ -13,65 +13,27 @@
 #ifndef HALFWAY_IO_SAFETENSORS_H_
 #define HALFWAY_IO_SAFETENSORS_H_
 
-#include <algorithm>
-#include <bit>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <map>
-#include <optional>
 #include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "halfway/core/error.h"
 #include "halfway/core/matrix.h"
+#include "halfway/io/element_cast.h"
 #include "halfway/io/mapped_file.h"
 #include "halfway/io/safetensors_header.h"
 #include "halfway/ops/convert.h"
 #include "halfway/precision/text.h"
-#include "halfway/types/dtype.h"
 
 namespace halfway {
-namespace detail {
-
-// How the format spells a C++ type; empty if it can't.
-template <class T>
-constexpr std::string_view safetensors_name_of() {
-  if constexpr (std::same_as<T, bool>) {
-    return "BOOL";
-  } else if constexpr (std::same_as<T, std::int64_t>) {
-    return "I64";
-  } else if constexpr (std::same_as<T, std::uint64_t>) {
-    return "U64";
-  } else if constexpr (std::same_as<T, std::uint32_t>) {
-    return "U32";
-  } else if constexpr (std::same_as<T, std::int16_t>) {
-    return "I16";
-  } else if constexpr (std::same_as<T, std::uint16_t>) {
-    return "U16";
-  } else if constexpr (requires { dtype_of_type<T>::value; }) {
-    for (const safetensors_type& t : safetensors_types) {
-      if (t.type == dtype_of_type<T>::value) return t.name;
-    }
-  }
-  return {};
-}
-
-}  // namespace detail
-
-/// Element types that a safetensors file can hold as they are in memory: float, double, half,
-/// bfloat16, float8_*, int8, uint8 and the integers of <cstdint>. Not bool, since a file's byte
-/// need not be one: read it as std::uint8_t with bytes().
-template <class T>
-concept safetensors_element =
-    !std::same_as<T, bool> && !detail::safetensors_name_of<std::remove_cv_t<T>>().empty();
 
 class safetensors_file {
  public:
@@ -79,6 +41,13 @@ class safetensors_file {
   /// mapped_file's, and a file that is not in the format, with what is wrong.
   explicit safetensors_file(const std::string& path, const safetensors_options& options = {})
       : safetensors_file(mapped_file(path), path, options) {}
+
+  /// The same of a file that has been mapped. `name` is for messages.
+  safetensors_file(mapped_file file, const std::string& name,
+                   const safetensors_options& options = {})
+      : safetensors_file(file.bytes(), name, options) {
+    file_ = std::move(file);  // its address does not change
+  }
 
   /// Reads memory that must outlive it. `name` is for messages.
   safetensors_file(std::span<const std::byte> bytes, const std::string& name,
@@ -168,8 +137,8 @@ class safetensors_file {
     const tensor_info& t = at(tensor);
     check_size("read", t, std::ranges::size(y));
     const std::span to(std::ranges::data(y), std::ranges::size(y));
-    const bool has_cast =
-        visit_type(t.type, [&]<class From>() { cast_from<From>(bytes(tensor), to); });
+    const bool has_cast = detail::visit_castable_type(
+        t.type, [&]<class From>() { cast_from<From>(bytes(tensor), to); });
     if (!has_cast) {
       fail(detail::concat(where, "::read: tensor ", detail::printable(tensor), " of ",
                           detail::printable(name_), " is stored as ", t.type,
@@ -196,11 +165,6 @@ class safetensors_file {
  private:
   static constexpr std::string_view where = "halfway::safetensors_file";
 
-  safetensors_file(mapped_file file, const std::string& path, const safetensors_options& options)
-      : safetensors_file(file.bytes(), path, options) {
-    file_ = std::move(file);  // its address does not change
-  }
-
   template <class T>
   void check_type(std::string_view function, const tensor_info& t) const {
     constexpr std::string_view wanted = detail::safetensors_name_of<T>();
@@ -218,33 +182,15 @@ class safetensors_file {
     }
   }
 
-  // visit.operator()<From>() for the C++ type of a name; false if there is none with casts.
-  template <class Visit>
-  static bool visit_type(std::string_view type, const Visit& visit) {
-    const auto one = [&]<class From>() {
-      if (type != detail::safetensors_name_of<From>()) return false;
-      visit.template operator()<From>();
-      return true;
-    };
-    const auto any = [&]<class... From>() { return (one.template operator()<From>() || ...); };
-    return any.template
-    operator()<float, double, half, bfloat16, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz,
-               float8_e5m2fnuz, float8_e8m0fnu, std::int32_t, std::int8_t, std::uint8_t>();
-  }
-
   // Where the file's data is not aligned, by a buffer that is.
   template <class From, class To>
   static void cast_from(std::span<const std::byte> data, std::span<To> to) {
     if (reinterpret_cast<std::uintptr_t>(data.data()) % alignof(From) == 0) {
       return convert(std::span(reinterpret_cast<const From*>(data.data()), to.size()), to);
     }
-    constexpr std::size_t block = 1024;
-    From buffer[block];
-    for (std::size_t i = 0; i < to.size(); i += block) {
-      const std::size_t n = std::min(block, to.size() - i);
-      std::memcpy(buffer, data.data() + i * sizeof(From), n * sizeof(From));
-      convert(std::span<const From>(buffer, n), to.subspan(i, n));
-    }
+    detail::cast_by_blocks<From>(to, [&](std::size_t first, std::span<From> buffer) {
+      std::memcpy(buffer.data(), data.data() + first * sizeof(From), buffer.size_bytes());
+    });
   }
 
   std::string name_;

@@ -246,7 +246,7 @@ inline std::string check_tensor(tensor_info& t, const safetensors_type& type,
   }
   if (t.elements * bits / 8 != t.end - t.begin) {
     return concat("its shape and ", type.name, " take ", t.elements * bits / 8,
-                  " bytes, but data_offsets hold ", t.end - t.begin);
+                  " bytes, but the data has ", t.end - t.begin);
   }
   return {};
 }

@@ -29,6 +29,17 @@
 namespace halfway {
 namespace detail {
 
+// "a/b/" of "a/b/c"; nothing of "c".
+inline std::string folder_of(const std::string& path) {
+  return path.substr(0, path.rfind('/') + 1);
+}
+
+// Of a file in the same folder.
+inline bool is_plain_name(std::string_view file) {
+  return !file.empty() && file != "." && file != ".." &&
+         file.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos;
+}
+
 // Takes the weight map out of an index; false ends the parser, with the reason in `problem`.
 class shard_index_events {
  public:
@@ -115,32 +126,38 @@ class safetensors_shards {
   /// is not in the file it should be in. A tensor in a file that the index does not name there is an
   /// error, too, or in lenient mode among ignored().
   explicit safetensors_shards(const std::string& index_path,
-                              const safetensors_options& options = {}) {
+                              const safetensors_options& options = {})
+      : safetensors_shards(mapped_file(index_path).bytes(), index_path, options,
+                           [&](const std::string& file) {
+                             return safetensors_file(detail::folder_of(index_path) + file, options);
+                           }) {}
+
+  /// The same of an index in memory, which is no longer needed afterwards; open(file) opens the shard of
+  /// that plain name. `index_path` is for messages.
+  safetensors_shards(std::span<const std::byte> index, const std::string& index_path,
+                     const safetensors_options& options,
+                     const std::function<safetensors_file(const std::string& file)>& open) {
     const auto refuse = [&](const auto&... problem) {
       fail(detail::concat(where, ": ", detail::printable(index_path), " ", problem...));
     };
-    const mapped_file index(index_path);
-    if (index.bytes().size() > options.max_header_bytes) {
-      refuse("has ", index.bytes().size(), " bytes, more than max_header_bytes (",
-             options.max_header_bytes, ")");
+    if (index.size() > options.max_header_bytes) {
+      refuse("has ", index.size(), " bytes, more than max_header_bytes (", options.max_header_bytes,
+             ")");
     }
-    const std::string_view text(reinterpret_cast<const char*>(index.bytes().data()),
-                                index.bytes().size());
+    const std::string_view text(reinterpret_cast<const char*>(index.data()), index.size());
     if (text.find('\0') != std::string_view::npos) refuse("has a NUL byte");
     std::map<std::string, std::string, std::less<>> files;
     detail::shard_index_events events(files);
     if (!nlohmann::json::sax_parse(text.begin(), text.end(), &events)) refuse(events.problem());
     if (!events.has_weight_map()) refuse("has no weight_map");
 
-    const std::string folder = index_path.substr(0, index_path.rfind('/') + 1);
     for (const auto& [tensor, file] : files) {
-      if (file.empty() || file == "." || file == ".." ||
-          file.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos) {
+      if (!detail::is_plain_name(file)) {
         refuse("has ", detail::printable(file), " for tensor ", detail::printable(tensor),
                ", which is not the plain name of a file");
       }
       if (!shards_.contains(file)) {
-        shards_.emplace(file, safetensors_file(folder + file, options));
+        shards_.emplace(file, open(file));
       }
       const safetensors_file& shard = shards_.find(file)->second;
       if (!shard.contains(tensor)) {

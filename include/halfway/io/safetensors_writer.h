@@ -26,6 +26,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "halfway/core/error.h"
@@ -59,19 +60,15 @@ class safetensors_writer {
   /// Of any type of the format, by its name there ("F4", "BOOL", ...). Errors also: an unknown type.
   void add_bytes(const std::string& name, const std::string& type,
                  const std::vector<std::uint64_t>& shape, std::span<const std::byte> data) {
-    constexpr std::string_view where = "halfway::safetensors_writer::add";
-    const std::string tensor = detail::concat(where, ": tensor ", detail::printable(name));
-    if (name == "__metadata__") fail(tensor + ": the format keeps this name for itself");
-    if (!is_utf8(name)) fail(tensor + ": its name is not UTF-8");
-    const detail::safetensors_type* known = detail::find_safetensors_type(type);
-    if (known == nullptr) {
-      fail(detail::concat(tensor, ": unknown type ", detail::printable(type)));
-    }
-    tensor_info info{name, type, shape, 0, 0, data.size()};
-    const std::string problem = detail::check_tensor(info, *known, data.size());
-    if (!problem.empty()) fail(detail::concat(tensor, ": ", problem));
-    if (!names_.insert(name).second) fail(tensor + " has been added already");
-    tensors_.emplace(order{-known->bits, type, name}, entry{info, data});
+    add_entry(name, type, shape, {{}, data.size(), data, {}});
+  }
+
+  /// A promised tensor: `make` returns its `bytes` bytes whenever the file is written, of one tensor
+  /// after another, so that a file may be larger than memory. Errors as add_bytes.
+  void add_promise(const std::string& name, const std::string& type,
+                   const std::vector<std::uint64_t>& shape, std::uint64_t bytes,
+                   std::function<std::vector<std::byte>()> make) {
+    add_entry(name, type, shape, {{}, bytes, {}, std::move(make)});
   }
 
   /// Replaces an earlier value. Error: not UTF-8.
@@ -97,7 +94,7 @@ class safetensors_writer {
     }
     std::uint64_t begin = 0;
     for (const auto& [place, t] : tensors_) {
-      const std::uint64_t end = begin + t.data.size();
+      const std::uint64_t end = begin + t.bytes;
       json += detail::concat(json.back() == '{' ? "" : ",", quoted(t.info.name), ":{\"dtype\":\"",
                              t.info.type, "\",\"shape\":[");
       for (const std::uint64_t extent : t.info.shape) {
@@ -114,30 +111,67 @@ class safetensors_writer {
     return bytes + json;
   }
 
-  /// Errors: atomic_file's; the old file at `path` is then still there.
+  /// The content piece by piece, as sink(bytes). Error: a tensor that was promised is made with
+  /// another number of bytes.
+  template <class Sink>
+  void for_each_piece(const Sink& sink) const {
+    const std::string front = header();
+    sink(std::as_bytes(std::span(front)));
+    for (const auto& [place, t] : tensors_) {
+      if (!t.make) {
+        sink(t.data);
+        continue;
+      }
+      const std::vector<std::byte> made = t.make();
+      if (made.size() != t.bytes) {
+        fail(detail::concat("halfway::safetensors_writer: tensor ", detail::printable(t.info.name),
+                            ": ", made.size(), " bytes were made instead of ", t.bytes));
+      }
+      sink(std::span<const std::byte>(made));
+    }
+  }
+
+  /// Errors: atomic_file's, for_each_piece's; the old file at `path` is then still there.
   void write(const std::string& path) const {
     atomic_file file(path);
-    const std::string front = header();
-    file.write(std::as_bytes(std::span(front)));
-    for (const auto& [place, t] : tensors_) file.write(t.data);
+    for_each_piece([&](std::span<const std::byte> piece) { file.write(piece); });
     file.commit();
   }
 
-  /// The file's content.
+  /// The file's content. Error: for_each_piece's.
   std::vector<std::byte> to_bytes() const {
-    const std::string front = header();
-    const std::span<const std::byte> start = std::as_bytes(std::span(front));
-    std::vector<std::byte> bytes(start.begin(), start.end());
-    for (const auto& [place, t] : tensors_) bytes.insert(bytes.end(), t.data.begin(), t.data.end());
+    std::vector<std::byte> bytes;
+    for_each_piece([&](std::span<const std::byte> piece) {
+      bytes.insert(bytes.end(), piece.begin(), piece.end());
+    });
     return bytes;
   }
 
  private:
   struct entry {
     tensor_info info;
+    std::uint64_t bytes;
     std::span<const std::byte> data;
+    std::function<std::vector<std::byte>()> make;  // instead of data, if there is one
   };
   using order = std::tuple<int, std::string, std::string>;  // -bits, type, name
+
+  void add_entry(const std::string& name, const std::string& type,
+                 const std::vector<std::uint64_t>& shape, entry e) {
+    constexpr std::string_view where = "halfway::safetensors_writer::add";
+    const std::string tensor = detail::concat(where, ": tensor ", detail::printable(name));
+    if (name == "__metadata__") fail(tensor + ": the format keeps this name for itself");
+    if (!is_utf8(name)) fail(tensor + ": its name is not UTF-8");
+    const detail::safetensors_type* known = detail::find_safetensors_type(type);
+    if (known == nullptr) {
+      fail(detail::concat(tensor, ": unknown type ", detail::printable(type)));
+    }
+    e.info = {name, type, shape, 0, 0, e.bytes};
+    const std::string problem = detail::check_tensor(e.info, *known, e.bytes);
+    if (!problem.empty()) fail(detail::concat(tensor, ": ", problem));
+    if (!names_.insert(name).second) fail(tensor + " has been added already");
+    tensors_.emplace(order{-known->bits, type, name}, std::move(e));
+  }
 
   static std::string quoted(const std::string& text) {
     return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
