@@ -29,6 +29,7 @@ namespace halfway {
 /// in double: of n pairs of floats the sums have a relative error of at most n 2^-52.
 ///
 /// Pairs in which a value is infinite or NaN are counted and left out of every figure:
+///
 ///   broken()   the candidate's is, the baseline's is not: never right, so ask for 0 of them first
 ///   excluded() the baseline's is: nothing to compare with
 /// Of nothing to compare, count() == 0, every figure is NaN, and so fails whatever it must reach.

@@ -62,6 +62,7 @@ inline format_thresholds thresholds_of(std::string_view where, dtype type) {
 
 /// Counts what rounding to `target`, to nearest even, would do to each value, exactly: in values of
 /// the target type themselves, what is left of it. Classes exclude one another:
+///
 ///   nan(), infinite()   the values already are; together non_finite()
 ///   overflow()          finite, but past the largest finite value
 ///   saturated()         the largest finite value: what a saturating store makes of overflow

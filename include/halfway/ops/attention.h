@@ -243,9 +243,11 @@ void run_attention_of_few(const typename Config::Operands& operands, std::size_t
 /// bfloat16. Maximum, sum and results are always FP32, and out is rounded once, to nearest even. With
 /// u = 2^-24, t_j = the distance of score j from the row's largest, a_j = scale * sum |q||k|, b_j = the
 /// sum of the magnitudes of what a mask and a slope add, and
+///
 ///   d = max over j of (size + 2) u a_j + 3 u (a_j + b_j) + 5 u (t_j + 6) + 2^-20
 /// (2^-8 more with rounded w; no 3 u (a_j + b_j) without mask and slopes), the error of an element
 /// before that last rounding is at most
+///
 ///   (2 d + (kv_rows + 8) u) (sum over j of w_j |v_j|)
 /// to first order. The same call gives the same bits on the same target, on any executor.
 ///

@@ -137,10 +137,12 @@ struct attention_gradient {
 /// is FP32 and rounded once, to nearest even. With u = 2^-24, a_j = scale * sum |q||k|, b_j the sum
 /// of the magnitudes of what a mask and a slope add, c that of softmax() for n = k.rows(), the
 /// weights' relative error is at most
+///
 ///   e = 2 max over j of ((size + 6) u a_j + 3 u b_j) + c u,
 /// and with G_ij = sum |dout_i||v_j|, H_i = sum over j of w_ij G_ij, R the number of queries that
 /// share a head of keys and d = d(k.rows()) + 1 of ops/reduce.h, the gradients' errors before the
 /// last rounding are to first order at most
+///
 ///   dv: sum over h, i of (e + (R + R / 16 + 4) u) w_ij |dout_i|
 ///   dq: sum over j of E w_ij (G_ij + H_i) scale |k_j|,   n = k.rows()
 ///   dk: sum over h, i of E w_ij (G_ij + H_i) scale |q_i|,   n = R + R / 16

@@ -229,6 +229,7 @@ class shape_inference {
 /// Nodes are added after their inputs, so that a graph has no cycle. A plain value.
 ///
 /// Operations whose shapes are inferred, with their inputs:
+///
 ///   linear x (m x k), w (k x n)[, bias (1 x n)]      matmul a (m x k), b (k x n; n x k if transposed)
 ///   add, mul a (m x n), b (m x n, or fewer rows that divide m and repeat: a bias, or positions)
 ///   layernorm x[, gamma[, beta]], rmsnorm x[, gamma], gamma and beta 1 x cols

@@ -52,6 +52,7 @@ constexpr bool meets_low_precision(std::span<const dtype> inputs, const cast_pol
 }
 
 /// The type that inputs are cast to, and that the operation computes in:
+///
 ///   lower_precision   policy.compute; float32 if that is an integer type and the operation has no
 ///                     form on integers
 ///   float32           float32

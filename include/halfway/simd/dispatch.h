@@ -3,9 +3,8 @@
 // best one at run time.
 //
 //   template <class T>
-//   float sum(std::span<const T> x) {                                // within namespace halfway
-//     return HALFWAY_DISPATCH(SumKernel<T>)(x.data(), x.size());     // SumKernel stands in
-//     simd/*-inl.h
+//   float sum(std::span<const T> x) {                              // within namespace halfway
+//     return HALFWAY_DISPATCH(SumKernel<T>)(x.data(), x.size());   // SumKernel: of a simd/*-inl.h
 //   }
 //
 // The argument of HALFWAY_DISPATCH must not contain a comma outside parentheses: where a kernel has
@@ -13,9 +12,9 @@
 //
 // Two modes, both header-only:
 //  - dynamic (default): the including file may be compiled with plain flags; the CPU decides at the
-//  first call.
+//    first call.
 //  - HALFWAY_STATIC_DISPATCH: only the target that the compiler flags allow (-march=...). Compiles
-//  fastest.
+//    fastest.
 //
 // A file that has a foreach_target.h loop of its own includes "halfway/simd/kernels-inl.h" (or
 // single -inl.h files) in the part that the loop repeats. If it includes kernels-inl.h there, it
@@ -45,9 +44,11 @@
 #if defined(HALFWAY_STATIC_DISPATCH)
 #define HALFWAY_DISPATCH(...) (&HWY_STATIC_DISPATCH(__VA_ARGS__))
 #else
-// A function pointer. The table is a static of the lambda, so one exists for each template
-// instantiation, and for each set of targets: a file compiled with -march=native has fewer targets
-// than others of the same program, and the linker merges what has one name.
+/// A pointer to a kernel's function for the SIMD target that operations run on. Kernels are function
+/// templates of halfway::detail within HWY_NAMESPACE.
+// The table is a static of the lambda, so one exists for each template instantiation, and for each
+// set of targets: a file compiled with -march=native has fewer targets than others of the same
+// program, and the linker merges what has one name.
 #define HALFWAY_DISPATCH(...)            \
   ([]<long long kTargets>() {            \
     HWY_EXPORT_T(Table, __VA_ARGS__);    \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The <cmath> functions for small floats, and those of neural networks, found by argument-dependent
+// The `<cmath>` functions for small floats, and those of neural networks, found by argument-dependent
 // lookup.
 //
 //   halfway::half x(2.0f);
