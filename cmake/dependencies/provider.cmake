@@ -21,6 +21,7 @@ set(halfway_dependencies
   "CLI11|libcli11-dev|CLI11"
   "ZLIB|zlib1g-dev|zlib"
   "MPFR|libmpfr-dev|MPFR"
+  "Sodium|libsodium-dev|libsodium"
   "Doxygen|doxygen|Doxygen"
   "Gnuplot|gnuplot-nox|gnuplot"
   "FashionMNIST|dataset-fashion-mnist|the Fashion-MNIST data"

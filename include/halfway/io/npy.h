@@ -209,7 +209,7 @@ class npy_file {
         to.size() / size > info().elements - first) {
       fail(detail::concat(where, "::copy_bytes: to (", to.size(), " bytes from element ", first,
                           " on) must be whole elements of the ", info().elements, " of ",
-                          detail::printable(name_), ", ", size, " bytes each"));
+                          detail::printable_path(name_), ", ", size, " bytes each"));
     }
     walk().copy(first, to);
   }
@@ -226,8 +226,8 @@ class npy_file {
     if constexpr (std::same_as<T, bool>) {
       for (const std::byte b : data_) {
         if (b > std::byte{1}) {
-          fail(detail::concat(where, "::read_exact: ", detail::printable(name_), " has a bool of ",
-                              static_cast<int>(b)));
+          fail(detail::concat(where, "::read_exact: ", detail::printable_path(name_),
+                              " has a bool of ", static_cast<int>(b)));
         }
       }
     }
@@ -257,7 +257,7 @@ class npy_file {
                                    });
     });
     if (!has_cast) {
-      fail(detail::concat(where, "::read: ", detail::printable(name_), " is stored as ",
+      fail(detail::concat(where, "::read: ", detail::printable_path(name_), " is stored as ",
                           info().type, ", which has no cast; read_exact() has it as it is"));
     }
   }
@@ -268,8 +268,8 @@ class npy_file {
   matrix<T> load_matrix() const {
     const std::vector<std::uint64_t>& shape = info().shape;
     if (shape.size() != 1 && shape.size() != 2) {
-      fail(detail::concat(where, "::load_matrix: ", detail::printable(name_), " has ", shape.size(),
-                          " dimensions instead of 1 or 2"));
+      fail(detail::concat(where, "::load_matrix: ", detail::printable_path(name_), " has ",
+                          shape.size(), " dimensions instead of 1 or 2"));
     }
     const std::uint64_t rows = shape.size() == 2 ? shape[0] : 1;
     matrix<T> m(static_cast<std::size_t>(rows), static_cast<std::size_t>(shape.back()));
@@ -297,15 +297,15 @@ class npy_file {
   void check_type(std::string_view function) const {
     constexpr std::string_view wanted = detail::safetensors_name_of<T>();
     if (info().type != wanted) {
-      fail(detail::concat(where, "::", function, ": ", detail::printable(name_), " is stored as ",
-                          info().type, ", not ", wanted));
+      fail(detail::concat(where, "::", function, ": ", detail::printable_path(name_),
+                          " is stored as ", info().type, ", not ", wanted));
     }
   }
 
   void check_size(std::string_view function, std::size_t size) const {
     if (info().elements != size) {
       fail(detail::concat(where, "::", function, ": y.size() (", size, ") must equal the ",
-                          info().elements, " elements of ", detail::printable(name_)));
+                          info().elements, " elements of ", detail::printable_path(name_)));
     }
   }
 

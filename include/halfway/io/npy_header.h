@@ -242,7 +242,7 @@ std::pair<std::string_view, bool> type_of_npy(std::string_view descr, const npy_
 inline npy_header read_npy_header(std::string_view where, std::string_view file,
                                   std::span<const std::byte> bytes, const npy_options& options) {
   const auto refuse = [&](const auto&... problem) {
-    fail(concat(where, ": ", printable(file), " ", problem...));
+    fail(concat(where, ": ", printable_path(file), " ", problem...));
   };
   const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (!all.starts_with("\x93NUMPY")) refuse("does not begin as a .npy file");

@@ -77,7 +77,7 @@ class safetensors_file {
     if (found == by_name_.end()) {
       std::vector<std::string_view> names;
       for (const tensor_info& t : header_.tensors) names.push_back(t.name);
-      fail(detail::concat(where, ": ", detail::printable(name_), " has no tensor ",
+      fail(detail::concat(where, ": ", detail::printable_path(name_), " has no tensor ",
                           detail::printable(tensor), names.empty() ? "" : "; did you mean ",
                           detail::nearest_names(tensor, names), names.empty() ? "" : "?"));
     }
@@ -101,7 +101,7 @@ class safetensors_file {
     if (data.empty()) return {};
     if (reinterpret_cast<std::uintptr_t>(data.data()) % alignof(T) != 0) {
       fail(detail::concat(where, "::view: tensor ", detail::printable(tensor), " of ",
-                          detail::printable(name_), " is not aligned to ", alignof(T),
+                          detail::printable_path(name_), " is not aligned to ", alignof(T),
                           " bytes; read() takes it"));
     }
     return {reinterpret_cast<const T*>(data.data()), static_cast<std::size_t>(t.elements)};
@@ -141,7 +141,7 @@ class safetensors_file {
         t.type, [&]<class From>() { cast_from<From>(bytes(tensor), to); });
     if (!has_cast) {
       fail(detail::concat(where, "::read: tensor ", detail::printable(tensor), " of ",
-                          detail::printable(name_), " is stored as ", t.type,
+                          detail::printable_path(name_), " is stored as ", t.type,
                           ", which has no cast; bytes() has it as it is"));
     }
   }
@@ -153,7 +153,7 @@ class safetensors_file {
     const tensor_info& t = at(tensor);
     if (t.shape.size() != 1 && t.shape.size() != 2) {
       fail(detail::concat(where, "::load_matrix: tensor ", detail::printable(tensor), " of ",
-                          detail::printable(name_), " has ", t.shape.size(),
+                          detail::printable_path(name_), " has ", t.shape.size(),
                           " dimensions instead of 1 or 2"));
     }
     const std::uint64_t rows = t.shape.size() == 2 ? t.shape[0] : 1;
@@ -170,7 +170,8 @@ class safetensors_file {
     constexpr std::string_view wanted = detail::safetensors_name_of<T>();
     if (t.type != wanted) {
       fail(detail::concat(where, "::", function, ": tensor ", detail::printable(t.name), " of ",
-                          detail::printable(name_), " is stored as ", t.type, ", not ", wanted));
+                          detail::printable_path(name_), " is stored as ", t.type, ", not ",
+                          wanted));
     }
   }
 
@@ -178,7 +179,7 @@ class safetensors_file {
     if (t.elements != size) {
       fail(detail::concat(where, "::", function, ": y.size() (", size, ") must equal the ",
                           t.elements, " elements of tensor ", detail::printable(t.name), " of ",
-                          detail::printable(name_)));
+                          detail::printable_path(name_)));
     }
   }
 

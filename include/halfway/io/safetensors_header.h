@@ -96,14 +96,16 @@ inline const safetensors_type* find_safetensors_type(std::string_view name) {
 }
 
 // Text of a file within a message: short, and without control characters.
-inline std::string printable(std::string_view text) {
-  constexpr std::size_t most = 60;
+inline std::string printable(std::string_view text, std::size_t most = 60) {
   std::string shown = "\"";
   for (const char c : text.substr(0, most)) {
     shown += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
   }
   return shown + (text.size() > most ? "...\"" : "\"");
 }
+
+// The same of a file's path, of which the end says most.
+inline std::string printable_path(std::string_view path) { return printable(path, 4096); }
 
 struct safetensors_header {
   std::vector<tensor_info> tensors;  // by their place in the data
@@ -259,7 +261,7 @@ inline safetensors_header read_safetensors_header(std::string_view where, std::s
                                                   std::vector<std::string>& ignored) {
   static_assert(std::endian::native == std::endian::little, "the format is little-endian");
   const auto refuse = [&](const auto&... problem) {
-    fail(concat(where, ": ", printable(file), " ", problem...));
+    fail(concat(where, ": ", printable_path(file), " ", problem...));
   };
   const auto forgive = [&](const std::string& problem) {
     if (!options.lenient) refuse(problem);

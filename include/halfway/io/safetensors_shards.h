@@ -138,7 +138,7 @@ class safetensors_shards {
                      const safetensors_options& options,
                      const std::function<safetensors_file(const std::string& file)>& open) {
     const auto refuse = [&](const auto&... problem) {
-      fail(detail::concat(where, ": ", detail::printable(index_path), " ", problem...));
+      fail(detail::concat(where, ": ", detail::printable_path(index_path), " ", problem...));
     };
     if (index.size() > options.max_header_bytes) {
       refuse("has ", index.size(), " bytes, more than max_header_bytes (", options.max_header_bytes,
@@ -153,7 +153,7 @@ class safetensors_shards {
 
     for (const auto& [tensor, file] : files) {
       if (!detail::is_plain_name(file)) {
-        refuse("has ", detail::printable(file), " for tensor ", detail::printable(tensor),
+        refuse("has ", detail::printable_path(file), " for tensor ", detail::printable(tensor),
                ", which is not the plain name of a file");
       }
       if (!shards_.contains(file)) {
@@ -161,20 +161,21 @@ class safetensors_shards {
       }
       const safetensors_file& shard = shards_.find(file)->second;
       if (!shard.contains(tensor)) {
-        refuse("has tensor ", detail::printable(tensor), " in ", detail::printable(file),
+        refuse("has tensor ", detail::printable(tensor), " in ", detail::printable_path(file),
                ", where it is not");
       }
       by_tensor_.emplace(tensor, &shard);
     }
     for (const auto& [file, shard] : shards_) {
       for (const std::string& what : shard.ignored()) {
-        ignored_.push_back(detail::concat(detail::printable(file), " ", what));
+        ignored_.push_back(detail::concat(detail::printable_path(file), " ", what));
       }
       for (const tensor_info& t : shard.tensors()) {
         const auto found = by_tensor_.find(t.name);
         if (found != by_tensor_.end() && found->second == &shard) continue;
-        const std::string problem = detail::concat(
-            "does not name tensor ", detail::printable(t.name), " of ", detail::printable(file));
+        const std::string problem =
+            detail::concat("does not name tensor ", detail::printable(t.name), " of ",
+                           detail::printable_path(file));
         if (!options.lenient) refuse(problem);
         ignored_.push_back(problem);
       }
