@@ -38,7 +38,7 @@ inline std::size_t working_bytes(const precision_plan& plan) {
       if (last_use[t] <= s) done.push_back(t);
     }
     std::ranges::sort(done);
-    done.erase(std::ranges::unique(done).begin(), done.end());  // an input may be read twice
+    done.erase(std::unique(done.begin(), done.end()), done.end());  // an input may be read twice
     for (const std::size_t t : done) held -= plan.tensors[t].bytes;
   }
   return most;

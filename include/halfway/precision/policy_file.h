@@ -222,7 +222,7 @@ class policy_file_reader {
       std::vector<std::string_view> names = type_names();
       for (const op_category category : all_op_categories) names.push_back(name(category));
       std::ranges::sort(names);
-      names.erase(std::ranges::unique(names).begin(), names.end());
+      names.erase(std::unique(names.begin(), names.end()), names.end());
       refuse(concat("unknown type or category ", quoted(right[0].text), "; did you mean ",
                     nearest_names(right[0].text, names), "?"));
     }
