@@ -179,8 +179,8 @@ class matrix {
   matrix(std::size_t rows, std::size_t cols)
       : rows_(rows), cols_(cols), elements_(checked_size(rows, cols)) {}
 
-  /// @{
   /// Element (0, 0), 64-byte aligned; the rows follow without gaps.
+  /// @{
   T* data() { return elements_.data(); }
   const T* data() const { return elements_.data(); }
   /// @}
@@ -189,25 +189,25 @@ class matrix {
   std::size_t size() const { return elements_.size(); }     ///< rows() * cols()
   std::size_t bytes() const { return size() * sizeof(T); }  ///< of the elements
 
-  /// @{
   /// i < rows(), j < cols(); not checked.
+  /// @{
   T& operator()(std::size_t i, std::size_t j) { return elements_[i * cols_ + j]; }
   const T& operator()(std::size_t i, std::size_t j) const { return elements_[i * cols_ + j]; }
   /// @}
 
-  /// @{
   /// The whole matrix; valid as long as it lives and is not assigned to.
+  /// @{
   matrix_view<T> view() { return {data(), rows_, cols_}; }
   matrix_view<const T> view() const { return {data(), rows_, cols_}; }
   /// @}
 
-  /// @{
   /// All elements, row after row.
+  /// @{
   std::span<T> elements() { return elements_; }
   std::span<const T> elements() const { return elements_; }
   /// @}
-  /// @{
   /// The elements of row i < rows().
+  /// @{
   std::span<T> row(std::size_t i) { return elements().subspan(i * cols_, cols_); }
   std::span<const T> row(std::size_t i) const { return elements().subspan(i * cols_, cols_); }
   /// @}
@@ -234,8 +234,8 @@ template <class T>
 constexpr matrix_view<T> as_view(matrix_view<T> m) {
   return m;
 }
-/// @{
 /// The whole matrix; found for matrices by name, as for views.
+/// @{
 template <class T>
 matrix_view<T> as_view(matrix<T>& m) {
   return m.view();

@@ -120,9 +120,9 @@ class numeric_health {
   /// Elements looked at.
   std::size_t count() const { return count_; }
 
-  /// @{
   /// Elements of this class, of those looked at; a value is in one class at most, but for
   /// non_finite(), which is nan() and infinite() together.
+  /// @{
   std::size_t nan() const { return reaching_[6]; }
   std::size_t infinite() const { return reaching_[5] - reaching_[6]; }
   std::size_t non_finite() const { return reaching_[5]; }

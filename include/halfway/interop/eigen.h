@@ -155,8 +155,8 @@ requires(!HalfwayDirectAccess<Derived>) void as_view(const DenseBase<Derived>& e
 namespace halfway {
 
 /// @{
-/// @{
 /// The same bits in the other library's type.
+/// @{
 inline Eigen::half to_eigen(half x) { return from_halfway<Eigen::half>(x); }
 inline Eigen::bfloat16 to_eigen(bfloat16 x) { return from_halfway<Eigen::bfloat16>(x); }
 inline half from_eigen(Eigen::half x) { return to_halfway(x); }

@@ -26,8 +26,8 @@
 #include "halfway/types/bfloat16.h"
 #include "halfway/types/half.h"
 
-/// @{
 /// 1 where the compiler has a float16 (bfloat16) type, else 0.
+/// @{
 #if defined(__FLT16_MANT_DIG__)
 #define HALFWAY_HAS_FLOAT16 1
 #else

@@ -45,8 +45,8 @@ class attention : public module<T> {
         qkv_(name_ + ".qkv", shape.width, 3 * shape.width, random),
         out_(name_ + ".out", shape.width, shape.width, random) {}
 
-  /// @{
   /// The projections, as to give their products 8-bit inputs.
+  /// @{
   linear<T, T, Inputs>& qkv() { return qkv_; }
   linear<T, T, Inputs>& out() { return out_; }
   /// @}

@@ -35,8 +35,8 @@ struct gemm_operand {
 template <class T>
 class plain_inputs {
  public:
-  /// @{
   /// The operand; only weights are copied.
+  /// @{
   gemm_operand<T> input(matrix_view<const T> x) { return {x}; }
   gemm_operand<T> gradient(matrix_view<const T> dy) { return {dy}; }
   gemm_operand<T> weight(const parameter& p) {
@@ -81,8 +81,8 @@ class fp8_inputs {
     scales_ = s;
   }
 
-  /// @{
   /// The operand, multiplied by its scale and rounded; its largest magnitude enters amax().
+  /// @{
   gemm_operand<float8_e4m3fn> input(matrix_view<const T> x) {
     return {cast(x, scales_.input, input_, amax_.input), 1.0f / scales_.input};
   }
@@ -133,8 +133,8 @@ class delayed_fp8_inputs {
     gradient_ = of<float8_e5m2>(options);
   }
 
-  /// @{
   /// The operand, multiplied by the scale that its history gives, which it then enters.
+  /// @{
   auto input(matrix_view<const T> x) {
     return cast([&] { return casts_.input(x); }, input_, &fp8_magnitudes::input);
   }

@@ -62,8 +62,8 @@ void gelu_backward(const X& x, const DY& dy, DX&& dx, executor_ref on = {}) {
 }
 
 /// f' of the tanh form. With s = 1 / (1 + e^2z), 2 z = a t + b t^3, t = |x| (a, b:
-/// simd/gelu_table.h) and w = t (a + 3 b t^2) (1 - s), the error of f' is at most (4 |1 - w| + 8 w
-/// + 1) u s, and by 2 u more where x > 0.
+/// simd/gelu_table.h) and w = t (a + 3 b t^2) (1 - s), the error of f' is at most (4 |1 - w| +
+/// 8 w + 1) u s, and by 2 u more where x > 0.
 template <float_storage_vector X, float_storage_vector DY, float_storage_output_vector DX>
 void gelu_tanh_backward(const X& x, const DY& dy, DX&& dx, executor_ref on = {}) {
   const auto a = detail::check_map_backward("halfway::gelu_tanh_backward", x, dy, dx);

@@ -116,8 +116,8 @@ struct packed_access {
 
 }  // namespace detail
 
-/// What becomes of a float product: c = activation(alpha * row_scale * column_scale * a * b + beta * c
-/// + bias), in FP32, from left to right. What is not given costs nothing.
+/// What becomes of a float product: c = activation(alpha * row_scale * column_scale * a * b +
+/// beta * c + bias), in FP32, from left to right. What is not given costs nothing.
 struct gemm_options {
   float alpha = 1.0f;  ///< what a * b is multiplied by; 0 leaves NaN in a and b in c
   /// With 0, c is not read, so NaN in it does not spread. With 1, c is a residual that is added to.

@@ -120,9 +120,9 @@ class axis_terms {
 
 /// Row (n * out_height + oh) * out_width + ow of cols = the window of image n at (oh, ow): for each
 /// tap (i, j), row by row, the channels of the pixel (oh * stride - padding + i * dilation, the
-/// same for ow and j), or zeros where that lies outside the image. The product with weights of taps
-/// * channels rows, the taps row by row and the channels of each together, is the convolution (as
-/// in deep learning: the kernel is not flipped).
+/// same for ow and j), or zeros where that lies outside the image. The product with weights of
+/// taps * channels rows, the taps row by row and the channels of each together, is the convolution
+/// (as in deep learning: the kernel is not flipped).
 ///
 /// x: shape.size() elements, NHWC; cols: images * out_height * out_width x taps * channels
 /// (window_output has both), dense, of x's type. Elements are copied, bit for bit.

@@ -138,8 +138,8 @@ class [[nodiscard]] autocast {
       : autocast(
             inherit(rules.policy, rules.ops, std::make_shared<const layer_rules>(rules.layers))) {}
 
-  /// @{
   /// Where nothing is trained.
+  /// @{
   explicit autocast(inference_t, const cast_policy& policy,
                     std::initializer_list<op_override> overrides = {})
       : autocast(for_inference(inherit(policy, overrides))) {}

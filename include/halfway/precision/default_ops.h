@@ -49,8 +49,8 @@ inline std::ostream& operator<<(std::ostream& out, op_category category) {
 /// just another name.
 namespace op {
 // clang-format off
-/// @{
 /// The name of one of default_ops, where its category stands and why.
+/// @{
 inline constexpr std::string_view
     gemm = "gemm", gemm_requantized = "gemm_requantized", matmul = "matmul",
     batch_matmul = "batch_matmul", linear = "linear",

@@ -162,8 +162,8 @@ template <cast_policy Policy>
 using static_policy_of =
     static_policy<type_of<Policy.params>, type_of<Policy.compute>, type_of<Policy.output>>;
 
-/// @{
 /// The preset of this name in precision/policy.h, for the compiler.
+/// @{
 using static_fp32 = static_policy_of<fp32>;
 using static_amp_fp16 = static_policy_of<amp_fp16>;
 using static_amp_bf16 = static_policy_of<amp_bf16>;
@@ -172,8 +172,8 @@ using static_pure_bf16 = static_policy_of<pure_bf16>;
 using static_int8_inference = static_policy_of<int8_inference>;
 /// @}
 
-/// @{
 /// What a policy has under this name.
+/// @{
 template <class Policy>
 using params_type = typename Policy::params_type;
 template <class Policy>

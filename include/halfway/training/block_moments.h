@@ -57,9 +57,9 @@ inline constexpr std::size_t blocks_of(std::size_t n) {
 
 }  // namespace detail
 
-/// @{
 /// The moments that the next step starts from, of element i of the tensor; none before the first
 /// step.
+/// @{
 inline float first_moment(const adam_8bit_state& state, std::size_t i) {
   return static_cast<float>(state.first[i]) * state.first_scales[i / optimizer_block];
 }

@@ -43,8 +43,8 @@ namespace halfway {
 template <class Format>
 class minifloat;
 
-/// @{
 /// Whether T is a `minifloat`, of any format.
+/// @{
 template <class T>
 inline constexpr bool is_minifloat_v = false;
 template <class Format>
@@ -118,8 +118,8 @@ class [[gnu::may_alias]] minifloat {
     return from_bits(static_cast<storage>(bits_ ^ L::sign));
   }
 
-  /// @{
   /// Rounded once to this format, to nearest even (see above).
+  /// @{
   friend constexpr minifloat operator+(minifloat a, minifloat b) {
     return minifloat(static_cast<wide>(a) + static_cast<wide>(b));
   }
@@ -132,7 +132,10 @@ class [[gnu::may_alias]] minifloat {
   friend constexpr minifloat operator/(minifloat a, minifloat b) {
     return minifloat(static_cast<wide>(a) / static_cast<wide>(b));
   }
+  /// @}
 
+  /// @copydoc operator+(minifloat, minifloat)
+  /// @{
   constexpr minifloat& operator+=(minifloat b) { return *this = *this + b; }
   constexpr minifloat& operator-=(minifloat b) { return *this = *this - b; }
   constexpr minifloat& operator*=(minifloat b) { return *this = *this * b; }
@@ -161,8 +164,8 @@ class [[gnu::may_alias]] minifloat {
     return *this = minifloat(static_cast<with<T>>(*this) / static_cast<with<T>>(b));
   }
 
-  /// @{
   /// By one, rounded: from 2^digits on the value stays, as that of a float does.
+  /// @{
   constexpr minifloat& operator++() { return *this += 1.0f; }
   constexpr minifloat& operator--() { return *this -= 1.0f; }
   constexpr minifloat operator++(int) {

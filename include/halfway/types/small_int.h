@@ -84,8 +84,8 @@ class small_int {
   /// Exact, and so implicit: arithmetic is in int.
   constexpr operator int() const { return value_; }  // NOLINT: implicit, because exact
 
-  /// @{
   /// By value.
+  /// @{
   friend constexpr bool operator==(small_int, small_int) = default;
   friend constexpr std::strong_ordering operator<=>(small_int, small_int) = default;
   /// @}
@@ -109,8 +109,8 @@ class small_int {
   storage value_{};
 };
 
-/// @{
 /// Whether T is a `small_int`, of any width and sign.
+/// @{
 template <class T>
 inline constexpr bool is_small_int_v = false;
 template <int Bits, bool Signed>
