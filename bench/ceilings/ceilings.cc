@@ -40,7 +40,7 @@ double MultiplyF32(size_t steps, float seed, float* sink) {
   return 2.0 * static_cast<double>(steps * kChains * hn::Lanes(df));
 }
 
-double MultiplyBF16(size_t steps, float seed, float* sink) {
+double MultiplyPairsBF16(size_t steps, float seed, float* sink) {
 #if HWY_NATIVE_DOT_BF16
   const hn::ScalableTag<float> df;
   const hn::Repartition<hwy::bfloat16_t, decltype(df)> dbf;
@@ -53,7 +53,8 @@ double MultiplyBF16(size_t steps, float seed, float* sink) {
   });
   return 4.0 * static_cast<double>(steps * kChains * hn::Lanes(df));
 #else
-  return MultiplyF32(steps, seed, sink);
+  (void)steps, (void)seed, (void)sink;
+  return 0.0;
 #endif
 }
 
@@ -92,6 +93,8 @@ uint32_t ReadStreams(const uint32_t* HWY_RESTRICT p, size_t words, size_t stream
   return hn::GetLane(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)));
 }
 
+bool HasDotBF16() { return HWY_NATIVE_DOT_BF16 != 0; }
+
 const char* ThisTarget() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace HWY_NAMESPACE
@@ -108,22 +111,25 @@ HWY_AFTER_NAMESPACE();
 #include <vector>
 
 #include "ceilings.h"
+#include "halfway/simd/cpu.h"
 
 namespace halfway_bench {
 namespace {
 
 HWY_EXPORT(MultiplyF32);
-HWY_EXPORT(MultiplyBF16);
+HWY_EXPORT(MultiplyPairsBF16);
 HWY_EXPORT(MultiplyI8);
 HWY_EXPORT(ReadStreams);
+HWY_EXPORT(HasDotBF16);
 HWY_EXPORT(ThisTarget);
 
 // The shortest of many runs: a ceiling is what the machine does when nothing disturbs it.
-double best_seconds(const std::function<void()>& run) {
+double best_seconds(double budget, const std::function<void()>& run) {
   using clock = std::chrono::steady_clock;
   double best = 1e30;
   const auto start = clock::now();
-  for (int i = 0; i < 5 || std::chrono::duration<double>(clock::now() - start).count() < 0.2; ++i) {
+  for (int i = 0; i < 5 || std::chrono::duration<double>(clock::now() - start).count() < budget;
+       ++i) {
     const auto from = clock::now();
     run();
     best = std::min(best, std::chrono::duration<double>(clock::now() - from).count());
@@ -131,7 +137,8 @@ double best_seconds(const std::function<void()>& run) {
   return best;
 }
 
-double measure_multiply(unit u) {
+double measure_multiply(unit u, double seconds_to_try) {
+  if (u == unit::bf16_dot && !HWY_DYNAMIC_DISPATCH(HasDotBF16)()) return 0.0;
   constexpr size_t steps = 100000;
   constexpr size_t most_lanes = 64;  // of f32 on the widest target
   std::vector<float> floats(most_lanes * 16);
@@ -139,13 +146,14 @@ double measure_multiply(unit u) {
   volatile float seed = 1.0f;
   volatile std::int32_t int_seed = 0x01020304;
   double operations = 0.0;
-  const double seconds = best_seconds([&] {
+  const double seconds = best_seconds(seconds_to_try, [&] {
     switch (u) {
       case unit::f32:
         operations = HWY_DYNAMIC_DISPATCH(MultiplyF32)(steps, seed, floats.data());
         break;
-      case unit::bf16:
-        operations = HWY_DYNAMIC_DISPATCH(MultiplyBF16)(steps, seed, floats.data());
+      case unit::bf16:  // which multiply_ceiling() has made one of the others
+      case unit::bf16_dot:
+        operations = HWY_DYNAMIC_DISPATCH(MultiplyPairsBF16)(steps, seed, floats.data());
         break;
       case unit::i8:
         operations = HWY_DYNAMIC_DISPATCH(MultiplyI8)(steps, int_seed, ints.data());
@@ -164,20 +172,25 @@ size_t repeats_for(size_t bytes) {
 
 const char* simd_target() { return HWY_DYNAMIC_DISPATCH(ThisTarget)(); }
 
-double multiply_ceiling(unit u) {
+double multiply_ceiling(unit u, double seconds) {
   static std::map<unit, double> known;
+  if (u == unit::bf16) {  // as gemm chooses
+    const bool is_dot =
+        HWY_DYNAMIC_DISPATCH(HasDotBF16)() && !halfway::detail::bfloat16_dot_is_slow();
+    u = is_dot ? unit::bf16_dot : unit::f32;
+  }
   const auto [at, is_new] = known.try_emplace(u, 0.0);
-  if (is_new) at->second = measure_multiply(u);
+  if (is_new) at->second = measure_multiply(u, seconds);
   return at->second;
 }
 
-double copy_bandwidth(std::size_t bytes) {
+double copy_bandwidth(std::size_t bytes, double seconds_to_try) {
   static std::map<std::size_t, double> known;
   const auto [at, is_new] = known.try_emplace(bytes, 0.0);
   if (is_new) {
     std::vector<char> from(bytes / 2, 1), to(bytes / 2);
     const size_t repeats = repeats_for(bytes);
-    const double seconds = best_seconds([&] {
+    const double seconds = best_seconds(seconds_to_try, [&] {
       for (size_t i = 0; i < repeats; ++i) {
         std::memcpy(to.data(), from.data(), from.size());
         asm volatile("" : : "r"(to.data()) : "memory");
@@ -188,7 +201,7 @@ double copy_bandwidth(std::size_t bytes) {
   return at->second;
 }
 
-double read_bandwidth(std::size_t bytes) {
+double read_bandwidth(std::size_t bytes, double seconds_to_try) {
   static std::map<std::size_t, double> known;
   const auto [at, is_new] = known.try_emplace(bytes, 0.0);
   if (is_new) {
@@ -196,7 +209,7 @@ double read_bandwidth(std::size_t bytes) {
     const size_t repeats = repeats_for(bytes);
     volatile std::uint32_t sink = 0;
     for (size_t streams : {1, 2, 4, 8}) {
-      const double seconds = best_seconds([&] {
+      const double seconds = best_seconds(seconds_to_try, [&] {
         for (size_t i = 0; i < repeats; ++i)
           sink = HWY_DYNAMIC_DISPATCH(ReadStreams)(words.data(), bytes / 4, streams);
       });
