@@ -64,8 +64,8 @@ std::vector<double> stage_sqnr(const stored_network& way, matrix_view<const floa
 
 }  // namespace
 
-network_evaluations evaluate(const std::vector<stored_network>& ways, const labelled_batch& test,
-                             std::size_t batch, int turns) {
+network_evaluations evaluate(const std::vector<stored_network>& ways,
+                             const demo::labelled_batch& test, std::size_t batch, int turns) {
   network_evaluations all;
   all.name = ways.front().weights.name;
   for (const stage& s : ways.front().weights.stages) all.stages.push_back(s.name);

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "images.h"
+#include "data/images.h"
 #include "report/page.h"
 #include "schemes.h"
 
@@ -33,8 +33,8 @@ struct network_evaluations {
 };
 
 // `turns`: times are the best of so many. Batches of `batch` images, one thread.
-network_evaluations evaluate(const std::vector<stored_network>& ways, const labelled_batch& test,
-                             std::size_t batch, int turns);
+network_evaluations evaluate(const std::vector<stored_network>& ways,
+                             const demo::labelled_batch& test, std::size_t batch, int turns);
 
 report::table cells(const network_evaluations& e);
 // The SQNR of each stage, in dB.

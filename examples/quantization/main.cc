@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "architecture.h"
+#include "data/images.h"
 #include "evaluation.h"
 #include "halfway/simd/dispatch.h"
-#include "images.h"
 #include "program.h"
 #include "report/gnuplot.h"
 #include "schemes.h"
@@ -68,9 +68,9 @@ network_evaluations run_network(network n, const demo::fashion_mnist& data, bool
   settings.learning_rate /= 4;
   settings.seed = 2;
   const auto params = train_for_int8(tuned, data.train, settings);
-  const labelled_batch calibration = take_first(data.train, quick ? 128 : 1024);
+  const demo::labelled_batch calibration = take_first(data.train, quick ? 128 : 1024);
   const auto ways = store_in_every_way(n, calibration.pixels.view(), tuned, params);
-  const labelled_batch test = take_first(data.test, quick ? 200 : data.test.size());
+  const demo::labelled_batch test = take_first(data.test, quick ? 200 : data.test.size());
   return evaluate(ways, test, 256, quick ? 1 : 5);
 }
 

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "data/images.h"
 #include "halfway/core/matrix.h"
 #include "halfway/nn/activation.h"
 #include "halfway/nn/conv2d.h"
@@ -22,7 +23,6 @@
 #include "halfway/quantization/fake_quantize.h"
 #include "halfway/quantization/moving_average_observer.h"
 #include "halfway/training/adam.h"
-#include "images.h"
 
 namespace quantization {
 
@@ -126,7 +126,7 @@ class trainer {
     std::vector<std::uint32_t> batch(settings.batch);
     for (std::size_t step = 0; step < settings.steps; ++step) {
       for (std::uint32_t& i : batch) i = static_cast<std::uint32_t>(order() % images.size());
-      const labelled_batch data = take(images, batch);
+      const demo::labelled_batch data = take(images, batch);
       nn::pass pass;
       loss.forward(body_.forward(data.pixels.view(), pass), data.labels, 1, pass);
       for (nn::weight* w : weights) w->zero_gradient();
