@@ -23,9 +23,11 @@
 #include "halfway/fidelity/canary.h"                       // IWYU pragma: export
 #include "halfway/fidelity/comparison.h"                   // IWYU pragma: export
 #include "halfway/fidelity/confidence.h"                   // IWYU pragma: export
+#include "halfway/fidelity/digest.h"                       // IWYU pragma: export
 #include "halfway/fidelity/drift.h"                        // IWYU pragma: export
 #include "halfway/fidelity/error_bound.h"                  // IWYU pragma: export
 #include "halfway/fidelity/error_budget.h"                 // IWYU pragma: export
+#include "halfway/fidelity/exponent_histogram.h"           // IWYU pragma: export
 #include "halfway/fidelity/health.h"                       // IWYU pragma: export
 #include "halfway/fidelity/logit_comparison.h"             // IWYU pragma: export
 #include "halfway/fidelity/metrics.h"                      // IWYU pragma: export
@@ -90,6 +92,7 @@
 #include "halfway/precision/op_table.h"                    // IWYU pragma: export
 #include "halfway/precision/parameter.h"                   // IWYU pragma: export
 #include "halfway/precision/plan.h"                        // IWYU pragma: export
+#include "halfway/precision/plan_memory.h"                 // IWYU pragma: export
 #include "halfway/precision/plan_text.h"                   // IWYU pragma: export
 #include "halfway/precision/policy.h"                      // IWYU pragma: export
 #include "halfway/precision/policy_file.h"                 // IWYU pragma: export
@@ -118,6 +121,8 @@
 #include "halfway/quantization/quantized_linear.h"         // IWYU pragma: export
 #include "halfway/quantization/row_observers.h"            // IWYU pragma: export
 #include "halfway/quantization/smooth.h"                   // IWYU pragma: export
+#include "halfway/simd/metrics.h"                          // IWYU pragma: export
+#include "halfway/telemetry/checks.h"                      // IWYU pragma: export
 #include "halfway/telemetry/metrics.h"                     // IWYU pragma: export
 #include "halfway/telemetry/metrics_json.h"                // IWYU pragma: export
 #include "halfway/telemetry/names.h"                       // IWYU pragma: export

@@ -166,7 +166,7 @@ TEST(MetricsServer, IsScrapedByPrometheus) {
     }
     return true;
   }));
-  EXPECT_EQ(groups.size(), 4u);
+  EXPECT_EQ(groups.size(), 7u);
   for (const json& group : groups) {
     for (const json& rule : group.at("rules")) EXPECT_EQ(rule.at("health"), "ok") << rule;
   }

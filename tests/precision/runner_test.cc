@@ -18,7 +18,9 @@
 
 #include "halfway/fidelity/error_bound.h"
 #include "halfway/precision/plan.h"
+#include "halfway/precision/plan_memory.h"
 #include "halfway/precision/plan_text.h"
+#include "halfway/telemetry/trace.h"
 #include "support/executors.h"
 #include "support/expect_error.h"
 #include "support/for_each_target.h"
@@ -561,6 +563,61 @@ TEST(GraphRunner, ShowsAnObserverWhatIsStored) {
                       "gelu:bfloat16", "fc2:float32", "residual2:float32", "scores:float32",
                       "softmax:float32", "silu:float32", "log:float32"}));
   EXPECT_TRUE(std::ranges::equal(residual, y[1].elements()));
+}
+
+// One within the run's, with the bytes that the plan counts; none where nothing records.
+TEST(GraphRunner, RecordsEachStepAsASpan) {
+  const block b;
+  const auto plan = make_plan(b.g, halfway::assign(b.g, halfway::amp_bf16, {}, {{"fc2", fp8}}));
+  graph_runner runner(b.g, views(b.parameters));
+  halfway::telemetry::trace_recorder recorder;
+  runner.run(plan, inputs_of(b.inputs));
+  halfway::telemetry::set_trace_recorder(&recorder);
+  runner.run(plan, inputs_of(b.inputs));
+  halfway::telemetry::set_trace_recorder(nullptr);
+  runner.run(plan, inputs_of(b.inputs));
+
+  const auto events = recorder.events();
+  ASSERT_EQ(events.size(), plan.steps.size() + 1);  // in the order of their ends: the run's is last
+  EXPECT_EQ(events.back().op.view(), "graph_run");
+  std::size_t bytes = 0, casts = 0;
+  std::map<std::string, std::string> of_layer;
+  for (std::size_t i = 0; i + 1 < events.size(); ++i) {
+    const halfway::telemetry::trace_event& e = events[i];
+    EXPECT_GE(e.nanoseconds, events.back().nanoseconds);
+    EXPECT_LE(e.nanoseconds + e.duration, events.back().nanoseconds + events.back().duration);
+    bytes += e.bytes;
+    casts += e.op.view() == "cast";
+    std::string text = std::string(e.op.view());
+    for (std::size_t j = 0; j < e.rank; ++j) {
+      text += (j == 0 ? " " : "x") + std::to_string(e.shape[j]);
+    }
+    of_layer[std::string(e.layer.view())] = text + " " + std::string(e.precision.view());
+  }
+  EXPECT_EQ(bytes, plan.traffic_bytes);
+  EXPECT_EQ(casts, plan.casts);
+  EXPECT_EQ(of_layer["fc1"], "linear+gelu 10x96x48 bfloat16/bfloat16/float8_e4m3fn");
+  EXPECT_EQ(of_layer["fc2"], "linear 10x48x96 float8_e4m3fn/float8_e4m3fn/float32");
+  EXPECT_EQ(of_layer["norm1"], "layernorm 10x48 float32/float32/bfloat16");
+  EXPECT_EQ(of_layer["attention"], "attention 10x48 bfloat16/-/bfloat16");
+  EXPECT_EQ(of_layer["scores"], "matmul 10x10x48 bfloat16/bfloat16/float32");
+}
+
+// What a plan holds at one time is a lower bound of what the runner allocates, which is no more after
+// the first run.
+TEST(GraphRunner, TakesTheMemoryThatThePlanSaysAtLeast) {
+  const block b;
+  for (const dtype type : {f32, bf16, f16}) {
+    const auto plan = make_plan(b.g, assign_all(b.g, type));
+    graph_runner runner(b.g, views(b.parameters));
+    EXPECT_EQ(runner.working_bytes(), 0u);
+    runner.run(plan, inputs_of(b.inputs));
+    const std::size_t once = runner.working_bytes();
+    EXPECT_GE(once, halfway::working_bytes(plan));
+    EXPECT_GT(halfway::working_bytes(plan), 10u * 96 * bits_of(type) / 8);  // gelu, and its input
+    runner.run(plan, inputs_of(b.inputs));
+    EXPECT_EQ(runner.working_bytes(), once);
+  }
 }
 
 // Products tell it from their sums, other kernels' results are read: the same either way, as stored.

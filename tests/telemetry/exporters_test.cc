@@ -12,6 +12,8 @@
 #include "halfway/core/matrix.h"
 #include "halfway/fidelity/metrics.h"
 #include "halfway/precision/metrics.h"
+#include "halfway/simd/metrics.h"
+#include "halfway/telemetry/checks.h"
 #include "halfway/telemetry/names.h"
 #include "halfway/telemetry/prometheus.h"
 #include "halfway/training/metrics.h"
@@ -127,6 +129,7 @@ TEST(Exporters, Comparisons) {
   logit_comparison l(2);
   l.add(baseline, candidate);
   logits.set(l);
+  expect_line(r, "halfway_comparisons_total 1");
   expect_line(r, "halfway_compared_rows 4");
   expect_line(r, "halfway_broken_rows 1");
   expect_line(r, "halfway_top1_agreement_ratio 0.5");
@@ -134,6 +137,57 @@ TEST(Exporters, Comparisons) {
   expect_line(r, "halfway_max_kl_nats " + telemetry::detail::prometheus_number(l.max_kl()));
   expect_line(r, "halfway_mean_kl_nats " + telemetry::detail::prometheus_number(l.mean_kl()));
   EXPECT_GT(l.max_kl(), l.mean_kl());
+}
+
+TEST(Exporters, Exponents) {
+  registry r;
+  exponent_metrics exported(r, "linear", dtype::float16);
+  exponent_histogram h;
+  h.add(std::vector<half>{half(0.0f), half(0x1p-24f), half(0x1.8p-15f), half(1.5f), half(-1.0f),
+                          half(65504.0f), half(infinity)});
+  for (int i = 0; i != 2; ++i) exported.add(h);
+  const std::string labels = "{format=\"float16\",op=\"linear\"";
+  const auto bucket = [&](const char* bound, const char* count) {
+    expect_line(r, "halfway_value_exponent_bucket" + labels + ",le=\"" + bound + "\"} " + count);
+  };
+  bucket("-25", "0");
+  bucket("-20", "2");
+  bucket("-15", "4");
+  bucket("-2", "4");
+  bucket("0", "8");
+  bucket("12", "8");
+  bucket("15", "10");
+  bucket("+Inf", "10");
+  expect_line(r, "halfway_value_exponent_sum" + labels + "} -48");  // 2 (-24 - 15 + 0 + 0 + 15)
+}
+
+TEST(Exporters, ChecksAndMemory) {
+  registry r;
+  telemetry::check_metrics checks(r, telemetry::check_kind::checkpoint, "run");
+  checks.record(true);
+  EXPECT_EQ(checks.run([] { return 7; }), 7);
+  checks.run([] {});
+  EXPECT_THROW(checks.run([]() -> int { throw 1; }), int);
+  expect_line(r, "halfway_checks_total{check=\"checkpoint\",outcome=\"passed\",subject=\"run\"} 3");
+  expect_line(r, "halfway_checks_total{check=\"checkpoint\",outcome=\"failed\",subject=\"run\"} 1");
+  telemetry::memory_metrics memory(r, "run");
+  expect_line(r, "halfway_memory_bytes{figure=\"peak\",subject=\"run\"} NaN");
+  memory.set(1000, 1500);
+  expect_line(r, "halfway_memory_bytes{figure=\"estimated\",subject=\"run\"} 1000");
+  expect_line(r, "halfway_memory_bytes{figure=\"peak\",subject=\"run\"} 1500");
+}
+
+TEST(Exporters, SimdTarget) {
+  registry r;
+  export_simd_target(r);
+  expect_line(r, std::string("halfway_simd_info{target=\"") + simd_target_name() + "\"} 1");
+  export_native_products(r, dtype::float8_e5m2);
+  expect_line(r, "halfway_native_products{format=\"float8_e5m2\"} 0");
+  export_native_products(r, dtype::int8);
+  expect_line(r, "halfway_native_products{format=\"int8\"} 1");
+  export_native_products(r, dtype::bfloat16);
+  expect_line(r, std::string("halfway_native_products{format=\"bfloat16\"} ") +
+                     (HWY_NATIVE_DOT_BF16 ? "1" : "0"));
 }
 
 // All of them in one registry: the library's list, no more and no less, and to promtool's liking.
@@ -148,6 +202,11 @@ TEST(Exporters, ExportTheListedFamilies) {
   numeric_health_metrics of_health(r, "fc1");
   comparison_metrics of_comparison(r, "fc1");
   logit_comparison_metrics of_logits(r);
+  exponent_metrics of_exponents(r, "linear", dtype::bfloat16);
+  telemetry::check_metrics of_checks(r, telemetry::check_kind::canary, "model");
+  telemetry::memory_metrics of_memory(r, "model");
+  export_simd_target(r);
+  export_native_products(r, dtype::bfloat16);
   inference_seconds(r, "bfloat16").observe(0.02);
 
   const auto families = r.snapshot();

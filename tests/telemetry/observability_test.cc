@@ -6,6 +6,7 @@
 #include <cctype>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
@@ -118,22 +119,100 @@ TEST(Observability, RulesAskForABoundThatExists) {
   expect_among(bounds, existing, "alerts.yml");
 }
 
-TEST(Observability, EachAlertIsTestedAndExplained) {
+TEST(Observability, EachAlertIsTested) {
   const auto names = alerts();
   EXPECT_GE(names.size(), 12u);
   const std::string tests = text_of(folder / "alerts_test.yml");
-  const std::string page = text_of(folder / "README.md");
   // Fires: a test with labels after its name. The tests that expect nothing stand in one line.
   EXPECT_EQ(all_matches(tests, "alertname: (\\w+)\\n *exp_alerts:\\n *- exp_labels"), names);
   EXPECT_EQ(all_matches(tests, "alertname: (\\w+), exp_alerts: \\[\\]"), names);
-  EXPECT_EQ(all_matches(page, "\\n### (\\w+)\\n"), names);
-  std::set<std::string> anchors;
-  for (std::string name : names) {
-    std::ranges::transform(name, name.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    anchors.insert(name);
+}
+
+// A failure mode of the runbook, ## to ##.
+struct section {
+  std::string anchor, text;
+};
+
+std::vector<section> runbook() {
+  std::vector<section> all;
+  const std::string page = text_of(folder.parent_path() / "operations.md");
+  for (std::size_t at = page.find("\n## "); at != page.npos;) {
+    const std::size_t next = page.find("\n## ", at + 1);
+    const std::string text = page.substr(at + 4, next == page.npos ? next : next - at - 4);
+    std::string anchor = text.substr(0, text.find('\n'));  // as GitHub makes it
+    std::ranges::transform(anchor, anchor.begin(), [](unsigned char c) {
+      return c == ' ' ? '-' : static_cast<char>(std::tolower(c));
+    });
+    all.push_back({anchor, text});
+    at = next;
   }
-  EXPECT_EQ(all_matches(text_of(folder / "alerts.yml"), "runbook: README.md#(\\w+)"), anchors);
+  return all;
+}
+
+// The alerts of each address that a rule gives, and what their expressions ask for, recorded ones
+// included.
+struct alert_rule {
+  std::string name, anchor;
+  std::set<std::string> metrics;
+};
+
+std::vector<alert_rule> alert_rules() {
+  const std::string rules = text_of(folder / "alerts.yml");
+  std::vector<alert_rule> all;
+  const std::regex rule("- (alert|record|name): (\\S+)\n");
+  std::map<std::string, std::set<std::string>> recorded;
+  for (std::sregex_iterator i(rules.begin(), rules.end(), rule), end; i != end; ++i) {
+    const std::string kind = (*i)[1], name = (*i)[2], rest = i->suffix();
+    std::smatch next;
+    const std::string body = std::regex_search(rest, next, rule) ? next.prefix().str() : rest;
+    if (kind == "record") recorded[name] = metrics_in(body);
+    if (kind != "alert") continue;
+    const auto anchors = all_matches(body, "runbook_url: \\.\\./operations\\.md#([\\w-]+)");
+    EXPECT_EQ(anchors.size(), 1u) << name;
+    alert_rule& r = all.emplace_back();
+    r.name = name;
+    if (!anchors.empty()) r.anchor = *anchors.begin();
+    r.metrics = metrics_in(body);
+    for (const std::string& record : all_matches(body, "\\b(halfway:[\\w:]+)")) {
+      r.metrics.insert(recorded[record].begin(), recorded[record].end());
+    }
+  }
+  return all;
+}
+
+TEST(Observability, TheRunbookHasASectionForEachAlertAndItsSignal) {
+  const auto rules = alert_rules();
+  EXPECT_EQ(rules.size(), alerts().size());
+  const auto sections = runbook();
+  std::set<std::string> anchors, linked;
+  for (const section& s : sections) {
+    anchors.insert(s.anchor);
+    const auto lines = [&](const char* start) {
+      const std::size_t at = s.text.find(std::string("\n**") + start + "**");
+      EXPECT_NE(at, s.text.npos) << s.anchor << ": no " << start;
+      return at == s.text.npos ? "" : s.text.substr(at + 1, s.text.find("\n\n", at) - at - 1);
+    };
+    const auto signals = metrics_in(lines("Signal"));
+    EXPECT_FALSE(signals.empty() && s.text.find("any metric") == s.text.npos) << s.anchor;
+    expect_among(signals, exported(), s.anchor);
+    // Exactly the rules that point here, and each asks for one of the signals.
+    std::set<std::string> expected;
+    for (const alert_rule& r : rules) {
+      if (r.anchor != s.anchor) continue;
+      expected.insert(r.name);
+      EXPECT_TRUE(
+          r.metrics.empty() ||
+          std::ranges::any_of(r.metrics, [&](const std::string& m) { return signals.contains(m); }))
+          << r.name << " asks for no signal of " << s.anchor;
+    }
+    EXPECT_EQ(all_matches(lines("Alert"), "`(Halfway\\w+)`"), expected) << s.anchor;
+    // Three things to look at, and what helps, as code.
+    EXPECT_EQ(all_matches(s.text, "\\n(\\d)\\. ").size(), 3u) << s.anchor;
+    EXPECT_NE(s.text.find("\n**Mitigation**"), s.text.npos) << s.anchor;
+    EXPECT_NE(s.text.find("\n```cpp\n"), s.text.npos) << s.anchor;
+  }
+  for (const alert_rule& r : rules) linked.insert(r.anchor);
+  EXPECT_EQ(linked, anchors);
 }
 
 TEST(Observability, DashboardsAskForExportedMetricsAndForAllOfThem) {

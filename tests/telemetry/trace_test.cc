@@ -56,7 +56,7 @@ TEST(Trace, SpansNestAndLastAsLongAsTheyLive) {
   EXPECT_EQ(inner.at("args").at("shape"), "2x3x4");
   EXPECT_EQ(inner.at("args").at("precision"), "bfloat16");
   EXPECT_EQ(inner.at("args").at("bytes"), 1000);
-  EXPECT_EQ(outer.at("args"), json({{"shape", ""}}));
+  EXPECT_EQ(outer.at("args"), json::object());
 }
 
 TEST(Trace, WritesAnEventByteByByte) {

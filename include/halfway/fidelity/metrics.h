@@ -8,14 +8,17 @@
 #ifndef HALFWAY_FIDELITY_METRICS_H_
 #define HALFWAY_FIDELITY_METRICS_H_
 
+#include <cstdint>
 #include <string_view>
 
 #include "halfway/fidelity/comparison.h"
+#include "halfway/fidelity/exponent_histogram.h"
 #include "halfway/fidelity/health.h"
 #include "halfway/fidelity/logit_comparison.h"
 #include "halfway/telemetry/metrics.h"
 #include "halfway/telemetry/names.h"
 #include "halfway/telemetry/registry.h"
+#include "halfway/types/dtype.h"
 
 namespace halfway {
 
@@ -52,6 +55,30 @@ class numeric_health_metrics {
   telemetry::gauge& amax_;
 };
 
+/// Counts the exponents of one operation's results in one format: a histogram of fixed bounds
+/// (telemetry::exponent_bounds), so that its series are no more than operations times formats. Zeros
+/// and what is not finite have no exponent. The registry must outlive this. Thread-safe.
+class exponent_metrics {
+ public:
+  /// Makes the histogram, empty. Errors: see telemetry::registry.
+  exponent_metrics(telemetry::registry& r, std::string_view operation, dtype format)
+      : exponents_(r.get_histogram(
+            telemetry::names::value_exponent.name, telemetry::names::value_exponent.help,
+            {telemetry::exponent_bounds.begin(), telemetry::exponent_bounds.end()},
+            telemetry::detail::labels_of(telemetry::names::value_exponent,
+                                         {operation, name(format)}))) {}
+
+  /// Adds all that `h` has seen; clear it afterwards, or it counts again the next time.
+  void add(const exponent_histogram& h) {
+    for (int e = exponent_histogram::min_exponent; e <= exponent_histogram::max_exponent; ++e) {
+      if (const std::uint64_t n = h.count(e)) exponents_.observe(e, n);
+    }
+  }
+
+ private:
+  telemetry::histogram& exponents_;
+};
+
 /// The last comparison of one layer. The registry must outlive this. Thread-safe.
 class comparison_metrics {
  public:
@@ -86,10 +113,12 @@ class logit_comparison_metrics {
         top1_(telemetry::detail::get_unknown_gauge(r, telemetry::names::top1_agreement)),
         top_k_(telemetry::detail::get_unknown_gauge(r, telemetry::names::top_k_agreement)),
         mean_kl_(telemetry::detail::get_unknown_gauge(r, telemetry::names::mean_kl)),
-        max_kl_(telemetry::detail::get_unknown_gauge(r, telemetry::names::max_kl)) {}
+        max_kl_(telemetry::detail::get_unknown_gauge(r, telemetry::names::max_kl)),
+        comparisons_(telemetry::detail::get_counter(r, telemetry::names::comparisons)) {}
 
   /// Replaces the last comparison's figures.
   void set(const logit_comparison& c) {
+    comparisons_.add();
     rows_.set(static_cast<double>(c.rows()));
     broken_.set(static_cast<double>(c.broken()));
     top1_.set(c.top1_agreement());
@@ -105,6 +134,7 @@ class logit_comparison_metrics {
   telemetry::gauge& top_k_;
   telemetry::gauge& mean_kl_;
   telemetry::gauge& max_kl_;
+  telemetry::counter& comparisons_;
 };
 
 }  // namespace halfway

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <optional>
@@ -50,6 +51,9 @@ struct adaptive_runner_options {
   std::size_t health_stride = 8;
   /// Runs again whose results are spoilt: where values were infinite, NaN, or at the end of the range.
   bool redo = true;
+  /// Called with each result of a shadow run: float32, and read anyway. For health_watch::look
+  /// (precision/health_watch.h), which sees there what the layers' type would lose.
+  std::function<void(const node_result&)> shadow_observer = {};
 };
 
 /// Every operation that assign() would make narrow is a layer: products and attention with all types
@@ -101,9 +105,9 @@ class adaptive_runner {
     make_plan_again();
   }
 
-  /// @{
   /// The layers with their types and the log of switches; to set a callback or limits of a layer's
   /// own.
+  /// @{
   adaptive_precision& precision() { return precision_; }
   const adaptive_precision& precision() const { return precision_; }
   /// @}
@@ -177,6 +181,7 @@ class adaptive_runner {
       legitimate_[id] =
           count_non_finite(std::span(static_cast<const float*>(r.data()), r.shape().size())) != 0;
       exact[id] = r.values();
+      if (options_.shadow_observer) options_.shadow_observer(r);
     };
     runner_.run(fp32_, inputs, options);
     return exact;

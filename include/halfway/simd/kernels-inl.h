@@ -46,6 +46,7 @@ namespace HWY_NAMESPACE {
 
 // The target (a HWY_ constant) that this namespace is compiled for.
 inline std::int64_t ThisTarget() { return HWY_TARGET; }
+inline bool HasNativeBFloat16() { return HWY_NATIVE_DOT_BF16; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace halfway

@@ -108,13 +108,13 @@ class alignas(detail::cache_line) histogram {
     }
   }
 
-  /// Two atomic additions and a binary search.
-  void observe(double value) {
+  /// The same value `n` times. Two atomic additions and a binary search.
+  void observe(double value, std::uint64_t n = 1) {
     const auto bucket =
         std::isnan(value) ? bounds_.end() : std::lower_bound(bounds_.begin(), bounds_.end(), value);
     counts_[static_cast<std::size_t>(bucket - bounds_.begin())].fetch_add(
-        1, std::memory_order_relaxed);
-    detail::add_relaxed(sum_, value);
+        n, std::memory_order_relaxed);
+    detail::add_relaxed(sum_, n == 1 ? value : value * static_cast<double>(n));
   }
 
   const std::vector<double>& bounds() const { return bounds_; }

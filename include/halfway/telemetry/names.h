@@ -2,7 +2,8 @@
 // The metrics that the library's own instruments export, in one place: docs/observability's alert
 // rules and dashboards ask for these names and for no others, which a test compares.
 //
-// training/metrics.h, precision/metrics.h and fidelity/metrics.h set them.
+// telemetry/checks.h, simd/metrics.h and training/metrics.h, precision/metrics.h, fidelity/metrics.h
+// set them.
 #ifndef HALFWAY_TELEMETRY_NAMES_H_
 #define HALFWAY_TELEMETRY_NAMES_H_
 
@@ -129,6 +130,39 @@ inline constexpr metric_description max_kl{
     metric_type::gauge, "halfway_max_kl_nats",
     "The largest Kullback-Leibler divergence of a row from the baseline's, in nats."};
 
+inline constexpr metric_description comparisons{
+    metric_type::counter, "halfway_comparisons_total",
+    "Comparisons of logits with the baseline, so that a stale one is seen."};
+
+// Of exponent_histogram.
+inline constexpr metric_description value_exponent{
+    metric_type::histogram,
+    "halfway_value_exponent",
+    "Binary exponents of an operation's results that are finite and not zero, by their format.",
+    {"op", "format"}};
+
+// Of anything that passes or fails: telemetry/checks.h.
+inline constexpr metric_description checks{metric_type::counter,
+                                           "halfway_checks_total",
+                                           "Checks (canary, checkpoint, drift, reproducibility) of "
+                                           "a subject, by outcome: passed or failed.",
+                                           {"check", "subject", "outcome"}};
+inline constexpr metric_description memory{metric_type::gauge,
+                                           "halfway_memory_bytes",
+                                           "Memory of a subject: estimated, and at its peak.",
+                                           {"subject", "figure"}};
+
+// Of the CPU: simd/metrics.h.
+inline constexpr metric_description simd_info{metric_type::gauge,
+                                              "halfway_simd_info",
+                                              "1 for the SIMD target that operations run on.",
+                                              {"target"}};
+inline constexpr metric_description native_products{
+    metric_type::gauge,
+    "halfway_native_products",
+    "Whether the CPU multiplies the format itself (1), or what it is widened to (0).",
+    {"format"}};
+
 // Of who serves a model.
 inline constexpr metric_description inference_seconds{metric_type::histogram,
                                                       "halfway_inference_seconds",
@@ -162,6 +196,12 @@ inline constexpr std::array library_metrics = {
     names::top_k_agreement,
     names::mean_kl,
     names::max_kl,
+    names::comparisons,
+    names::value_exponent,
+    names::checks,
+    names::memory,
+    names::simd_info,
+    names::native_products,
     names::inference_seconds,
 };
 
@@ -170,6 +210,13 @@ inline constexpr std::array library_metrics = {
 inline constexpr std::array latency_bounds = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
                                               0.01,   0.025,   0.05,   0.1,   0.25,   0.5,
                                               1.0,    2.5,     5.0,    10.0};
+
+/// Bounds for binary exponents. What a format loses is past one of them: -25 and -15 are where
+/// float16 begins to flush and to be subnormal, -10 and -7 where float8_e4m3fn does, -17 and -15
+/// float8_e5m2, -127 bfloat16; 8, 15 and 127 hold the largest values.
+inline constexpr std::array exponent_bounds = {
+    -127.0, -96.0, -64.0, -48.0, -32.0, -25.0, -20.0, -17.0, -15.0, -12.0, -10.0, -7.0,
+    -4.0,   -2.0,  0.0,   2.0,   4.0,   8.0,   12.0,  15.0,  24.0,  32.0,  64.0,  127.0};
 
 namespace detail {
 

@@ -232,15 +232,17 @@ inline std::string chrome_event(const trace_event& e, std::uint32_t process) {
   using halfway::detail::concat;
   std::string shape;
   for (std::size_t i = 0; i != e.rank; ++i) shape += concat(i == 0 ? "" : "x", e.shape[i]);
-  std::string args = concat("\"shape\":", json_string(shape));
-  if (!e.layer.view().empty()) args += concat(",\"layer\":", json_string(e.layer.view()));
-  if (!e.precision.view().empty())
-    args += concat(",\"precision\":", json_string(e.precision.view()));
+  std::string args;
+  const auto add = [&](std::string_view name, const auto& value) {
+    args += concat(args.empty() ? "\"" : ",\"", name, "\":", value);
+  };
+  if (e.rank != 0) add("shape", json_string(shape));
+  if (!e.layer.view().empty()) add("layer", json_string(e.layer.view()));
+  if (!e.precision.view().empty()) add("precision", json_string(e.precision.view()));
   if (e.bytes != 0) {
-    args += concat(",\"bytes\":", e.bytes);
+    add("bytes", e.bytes);
     if (e.duration != 0) {  // bytes a nanosecond are GB/s
-      args += concat(",\"gigabytes_per_second\":",
-                     static_cast<double>(e.bytes) / static_cast<double>(e.duration));
+      add("gigabytes_per_second", static_cast<double>(e.bytes) / static_cast<double>(e.duration));
     }
   }
   return concat("{\"name\":", json_string(e.op.view()),
