@@ -60,13 +60,15 @@ void check_state(std::string_view where, std::string_view name, const std::vecto
 //   static Options checked(const Options&);              // or an error
 //   void check(const State&, size_name, size) const;     // an error if it is another tensor's
 //   Rule advance(State&, size) const;                    // makes and counts it
+// In the reference (docs/reference_filter.awk), as its members are those of sgd, adam and lion:
+/// What optimizers have in common.
 template <class Derived, class Options>
 class optimizer {
  public:
   /// Error: an option out of its range, named with its value.
   explicit optimizer(const Options& options = {}) : options_(Derived::checked(options)) {}
 
-  const Options& options() const { return options_; }
+  const Options& options() const { return options_; }  ///< as given, or changed since
 
   /// For schedules. Error: as above.
   void set_learning_rate(double value) {
