@@ -32,7 +32,9 @@ namespace halfway {
 class exponent_histogram {
  public:
   /// Of float: 2^-149 is its smallest number. No format of the library has more.
+  /// @{
   static constexpr int min_exponent = -149, max_exponent = 127;
+  /// @}
 
   /// Takes in a contiguous range of any float format. Error: null with a size.
   template <float_storage_vector X>

@@ -31,6 +31,7 @@
 
 namespace halfway {
 
+/// A file that is written aside and takes its name when it is whole.
 class atomic_file {
  public:
   /// Of a file for its owner alone.

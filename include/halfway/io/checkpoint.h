@@ -55,25 +55,26 @@ enum class weight_role {
   master,  ///< what the optimizer steps
   model,   ///< what the forward pass reads
 };
+/// "master" or "model", as checkpoints have it.
 constexpr std::string_view name(weight_role role) {
   return role == weight_role::master ? "master" : "model";
 }
 
 /// Random words of a seed (types/philox.h) are used up to, and without, `next`.
 struct random_stream {
-  std::uint64_t seed = 0;
-  std::uint64_t next = 0;
+  std::uint64_t seed = 0;  ///< of the stream
+  std::uint64_t next = 0;  ///< the first word that is not used yet
 
-  bool operator==(const random_stream&) const = default;
+  bool operator==(const random_stream&) const = default;  ///< of both numbers
 };
 
 /// How far a run has come: steps done, and the sample that comes next in the order of its epoch.
 struct training_progress {
-  std::uint64_t step = 0;
-  std::uint64_t epoch = 0;
-  std::uint64_t position = 0;
+  std::uint64_t step = 0;      ///< optimizer steps that are done
+  std::uint64_t epoch = 0;     ///< passes over the data that are done
+  std::uint64_t position = 0;  ///< in the order of the epoch's samples
 
-  bool operator==(const training_progress&) const = default;
+  bool operator==(const training_progress&) const = default;  ///< of all three numbers
 };
 
 /// What an optimizer remembers of a tensor.
@@ -186,15 +187,18 @@ class checkpoint_writer {
     out_.set_metadata(detail::concat("halfway.optimizer_numbers.", tensor), numbers);
   }
 
+  /// The scale, its counts and the options.
   void scaler(const loss_scaler& s) {
     out_.set_metadata("halfway.loss_scaler", to_string(s.state()));
   }
 
+  /// How far a stream of random words is used, by a name of yours.
   void random(const std::string& stream, const random_stream& at) {
     out_.set_metadata("halfway.random." + stream,
                       detail::concat("seed=", at.seed, ",next=", at.next));
   }
 
+  /// How far the run has come.
   void progress(const training_progress& p) {
     out_.set_metadata("halfway.progress", detail::concat("step=", p.step, ",epoch=", p.epoch,
                                                          ",position=", p.position));
@@ -247,6 +251,7 @@ class checkpoint_reader {
   requires safetensors_element<std::ranges::range_value_t<Y>>
   void weights(std::string_view tensor, Y&& values) const { file_.read_exact(tensor, values); }
 
+  /// As weights() was told when it was written.
   weight_role role(std::string_view tensor) const {
     const std::string& value = text(detail::concat("halfway.weights.", tensor));
     for (const auto& [key, word] : detail::parse_assignments(where, value)) {
@@ -257,6 +262,7 @@ class checkpoint_reader {
     fail(detail::concat(where, ": ", detail::printable(value), " has no role"));
   }
 
+  /// What a tensor of codes means.
   affine_params affine(std::string_view tensor) const {
     const std::string& value = text(detail::concat("halfway.affine.", tensor));
     affine_params params;
@@ -277,6 +283,7 @@ class checkpoint_reader {
     return params;
   }
 
+  /// A state of the type that was written; its vectors get their sizes.
   template <class State>
   void optimizer(const std::string& tensor, State& state) const {
     State loaded{};
@@ -299,10 +306,12 @@ class checkpoint_reader {
     state = std::move(loaded);
   }
 
+  /// One that goes on where the saved one stood.
   loss_scaler scaler() const {
     return loss_scaler(parse_loss_scaler_state(text("halfway.loss_scaler")));
   }
 
+  /// As random() was told of this name when it was written.
   random_stream random(std::string_view stream) const {
     random_stream at;
     const detail::named_number numbers[] = {{"seed", &at.seed}, {"next", &at.next}};
@@ -310,6 +319,7 @@ class checkpoint_reader {
     return at;
   }
 
+  /// As progress() was told when it was written.
   training_progress progress() const {
     training_progress p;
     const detail::named_number numbers[] = {
@@ -318,6 +328,7 @@ class checkpoint_reader {
     return p;
   }
 
+  /// What note() was given for this key.
   const std::string& note(std::string_view key) const { return text(key); }
 
  private:

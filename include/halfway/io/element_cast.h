@@ -74,7 +74,7 @@ void cast_by_blocks(std::span<To> to, const Fetch& fetch) {
 }  // namespace detail
 
 /// Element types that a safetensors file can hold as they are in memory: float, double, half,
-/// bfloat16, float8_*, int8, uint8 and the integers of <cstdint>. Not bool, since a file's byte
+/// bfloat16, float8_*, int8, uint8 and the integers of `<cstdint>`. Not bool, since a file's byte
 /// need not be one: read it as std::uint8_t with bytes().
 template <class T>
 concept safetensors_element =

@@ -45,6 +45,7 @@
 
 namespace halfway {
 
+/// FIPS 180-4's SHA-256, 32 bytes.
 using sha256_digest = std::array<unsigned char, crypto_hash_sha256_BYTES>;
 
 /// Of memory.
@@ -144,6 +145,7 @@ inline manifest read_manifest(std::string_view where, const std::string& path,
 
 }  // namespace detail
 
+/// What open_sealed asks of files.
 struct sealed_options {
   /// Whose signature there has to be. Without it only damage is found: whoever can change the file
   /// can change its digest.
@@ -152,7 +154,7 @@ struct sealed_options {
   /// from the disk again when memory is short, so a program that may write into the very file (not
   /// just replace it) could still change what has been verified.
   bool copy = false;
-  safetensors_options format{};
+  safetensors_options format{};  ///< how strictly the files are read
 };
 
 namespace detail {

@@ -69,7 +69,9 @@ class mapped_file {
   /// A copy in memory of its own, which a change of the file no longer reaches, whoever makes it.
   /// Errors: the same, no memory, a file that becomes shorter meanwhile.
   static mapped_file copy_of(const std::string& path) { return mapped_file(path, true); }
+  /// The other is left without bytes.
   mapped_file(mapped_file&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  /// Swaps the files, so that views of either stay valid as long as both objects live.
   mapped_file& operator=(mapped_file&& other) noexcept {
     std::swap(bytes_, other.bytes_);
     return *this;
@@ -78,6 +80,7 @@ class mapped_file {
     if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
   }
 
+  /// Valid while this lives; moving keeps their place.
   std::span<const std::byte> bytes() const { return bytes_; }
 
  private:

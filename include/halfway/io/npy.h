@@ -44,8 +44,8 @@ bool > ;
 /// How write_npy lays out an array. What numpy.save does, unless something is asked for.
 struct npy_layout {
   bool fortran_order = false;  ///< the first index runs fastest
-  bool big_endian = false;
-  int version = 1;  ///< 1, 2 or 3
+  bool big_endian = false;     ///< the first byte of an element is its highest
+  int version = 1;             ///< 1, 2 or 3
 };
 
 namespace detail {
@@ -180,6 +180,7 @@ void write_npy_pieces(std::string_view where, std::string_view type,
 
 }  // namespace detail
 
+/// One array, in a file that is mapped or in memory of somebody else's.
 class npy_file {
  public:
   /// Maps the file into memory: elements are read from the disk when they are touched. Errors:
@@ -199,7 +200,7 @@ class npy_file {
   const tensor_info& info() const { return header_.info; }
   /// How the elements lie in the file. Reading gives C's order, little endian, all the same.
   bool fortran_order() const { return header_.fortran_order; }
-  bool big_endian() const { return header_.big_endian; }
+  bool big_endian() const { return header_.big_endian; }  ///< of the elements in the file
 
   /// The elements' bytes in C's order, little endian, from element `first` on: as many as `to` has
   /// room for. Error: not whole elements, or past the last.

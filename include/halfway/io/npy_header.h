@@ -31,6 +31,7 @@
 
 namespace halfway {
 
+/// How a .npy file is read.
 struct npy_options {
   /// What elements without a name are, which NumPy calls void: ml_dtypes stores bfloat16 as '<V2',
   /// which is read as that, but float8_e4m3fn, float8_e4m3fnuz, float8_e5m2fnuz and float8_e8m0fnu

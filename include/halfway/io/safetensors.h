@@ -35,6 +35,8 @@
 
 namespace halfway {
 
+/// The tensors of a file that is mapped, or of memory of somebody else's. Reading from several
+/// threads is safe.
 class safetensors_file {
  public:
   /// Maps the file into memory: tensors are read from the disk when they are touched. Errors:
@@ -63,12 +65,14 @@ class safetensors_file {
 
   /// In the order of their data.
   const std::vector<tensor_info>& tensors() const { return header_.tensors; }
+  /// The file's `__metadata__`; empty if it has none.
   const std::map<std::string, std::string, std::less<>>& metadata() const {
     return header_.metadata;
   }
   /// What the lenient mode let pass, a sentence each.
   const std::vector<std::string>& ignored() const { return ignored_; }
 
+  /// By its whole name.
   bool contains(std::string_view tensor) const { return by_name_.contains(tensor); }
 
   /// Error: no such tensor; the names nearest to it are told.

@@ -39,13 +39,15 @@ namespace halfway {
 
 /// What a safetensors file says of a tensor.
 struct tensor_info {
-  std::string name;
-  std::string type;  ///< as the format spells it: "F32", "BF16", "F8_E4M3"...
-  std::vector<std::uint64_t> shape;
+  std::string name;                  ///< in the file, the only one
+  std::string type;                  ///< as the format spells it: "F32", "BF16", "F8_E4M3"...
+  std::vector<std::uint64_t> shape;  ///< empty: a single element
   std::uint64_t elements = 0;        ///< the product of the shape; 1 for the empty one
+  /// Where its bytes are, `end` excluded, from the first byte of the data on.
   std::uint64_t begin = 0, end = 0;  ///< bytes of the data
 };
 
+/// How strictly a file is read.
 struct safetensors_options {
   /// Accept what the format forbids but cannot be misunderstood: bytes after the last tensor, gaps
   /// between tensors, tensors of unknown types (which are left out). safetensors_file::ignored() says

@@ -181,11 +181,12 @@ class safetensors_shards {
       }
     }
   }
-  safetensors_shards(safetensors_shards&&) = default;
+  safetensors_shards(safetensors_shards&&) = default;  ///< views of tensors stay valid
 
   /// The shards by their names.
   const std::map<std::string, safetensors_file, std::less<>>& files() const { return shards_; }
 
+  /// Whether the index has it.
   bool contains(std::string_view tensor) const { return by_tensor_.contains(tensor); }
 
   /// The shard that a tensor is in. Error: no such tensor; the names nearest to it are told.

@@ -36,6 +36,8 @@
 
 namespace halfway {
 
+/// Collects tensors and metadata, and writes them; it refers to the tensors' memory and copies the
+/// rest.
 class safetensors_writer {
  public:
   /// A tensor of any of safetensors_element's types, row after row; `values` must stay until the

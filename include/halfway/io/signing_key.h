@@ -232,6 +232,7 @@ class signing_key {
     file.commit();
   }
 
+  /// What others check signatures with.
   const verifying_key& public_half() const { return public_; }
 
   /// The content of a signature file. It is not of the text's hash, so minisign -V and signify -V both

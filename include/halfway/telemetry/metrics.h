@@ -48,7 +48,9 @@ static_assert(std::atomic<double>::is_always_lock_free);
 /// What only grows. Wraps around past 2^64 - 1, which Prometheus takes for a restart.
 class alignas(detail::cache_line) counter {
  public:
+  /// One relaxed atomic addition.
   void add(std::uint64_t n = 1) { value_.fetch_add(n, std::memory_order_relaxed); }
+  /// Since the counter was made.
   std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -58,8 +60,11 @@ class alignas(detail::cache_line) counter {
 /// What goes up and down. NaN and infinities are values like others; NaN says "not known yet".
 class alignas(detail::cache_line) gauge {
  public:
+  /// One relaxed atomic store.
   void set(double value) { value_.store(value, std::memory_order_relaxed); }
+  /// Of several threads that add, none is lost.
   void add(double value) { detail::add_relaxed(value_, value); }
+  /// 0 before the first set().
   double value() const { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -68,14 +73,15 @@ class alignas(detail::cache_line) gauge {
 
 /// A histogram's numbers at one moment.
 struct histogram_values {
-  std::vector<double> bounds;
+  std::vector<double> bounds;         ///< in increasing order
   std::vector<std::uint64_t> counts;  ///< of each bucket alone; the last is past the last bound
-  double sum = 0;
+  double sum = 0;                     ///< of all observations
 
+  /// All observations.
   std::uint64_t count() const {
     return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
   }
-  bool operator==(const histogram_values&) const = default;
+  bool operator==(const histogram_values&) const = default;  ///< of bounds, counts and sum
 };
 
 /// How many observations fell into each bucket, and their sum. Bucket i counts values of at most
@@ -94,6 +100,7 @@ class alignas(detail::cache_line) histogram {
     counts_ = std::make_unique<std::atomic<std::uint64_t>[]>(bounds_.size() + 1);
   }
 
+  /// Fails, with `where` and the values, if a histogram cannot have these bounds.
   static void check_bounds(std::string_view where, const std::vector<double>& bounds) {
     using halfway::detail::concat;
     if (bounds.empty()) fail(concat(where, ": bounds is empty"));
@@ -117,6 +124,7 @@ class alignas(detail::cache_line) histogram {
     detail::add_relaxed(sum_, n == 1 ? value : value * static_cast<double>(n));
   }
 
+  /// The last one excluded, which is infinity.
   const std::vector<double>& bounds() const { return bounds_; }
 
   /// While others observe, the sum may be of a few observations more or less than the counts.
@@ -139,7 +147,7 @@ class alignas(detail::cache_line) histogram {
 ///   { scoped_timer timer(seconds); run(); }
 class scoped_timer {
  public:
-  explicit scoped_timer(histogram& seconds) : seconds_(&seconds) {}
+  explicit scoped_timer(histogram& seconds) : seconds_(&seconds) {}  ///< which must outlive this
   ~scoped_timer() {
     seconds_->observe(std::chrono::duration<double>(clock::now() - start_).count());
   }
@@ -156,7 +164,8 @@ class scoped_timer {
 /// total that became smaller began anew (as a scaler that is made again does).
 class running_total {
  public:
-  explicit running_total(counter& c) : counter_(&c) {}
+  explicit running_total(counter& c) : counter_(&c) {}  ///< which must outlive this
+  /// Adds what `total` grew by; all of it if it became smaller.
   void update(std::uint64_t total) {
     counter_->add(total >= last_ ? total - last_ : total);
     last_ = total;

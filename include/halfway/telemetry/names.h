@@ -20,17 +20,18 @@ namespace halfway::telemetry {
 
 /// A family that the library exports. Unused places of `labels` are empty.
 struct metric_description {
-  metric_type type;
-  std::string_view name;
-  std::string_view help;
-  std::array<std::string_view, 4> labels{};
+  metric_type type;                          ///< counter, gauge or histogram
+  std::string_view name;                     ///< of the family, "halfway_...", with unit
+  std::string_view help;                     ///< a sentence, for dashboards
+  std::array<std::string_view, 4> labels{};  ///< their names
 };
 
 /// One description for each family that the library exports. Names, labels and help texts are what
 /// dashboards and alert rules are written against, and stay as they are.
 namespace names {
 
-// Of loss_scaler.
+/// Of loss_scaler.
+/// @{
 inline constexpr metric_description loss_scale{metric_type::gauge, "halfway_loss_scale",
                                                "What the loss is multiplied by."};
 inline constexpr metric_description steps{metric_type::counter,
@@ -48,8 +49,10 @@ inline constexpr metric_description non_finite_gradients{
 inline constexpr metric_description skips_at_floor{
     metric_type::gauge, "halfway_skips_at_floor",
     "Steps skipped in a row with the loss scale at its smallest."};
+/// @}
 
-// Of adaptive_precision.
+/// Of adaptive_precision.
+/// @{
 inline constexpr metric_description precision_switches{metric_type::counter,
                                                        "halfway_precision_switches_total",
                                                        "Changes of a layer's type, by reason.",
@@ -63,8 +66,10 @@ inline constexpr metric_description helpless_calls{
     "halfway_helpless_calls_total",
     "Calls with a numeric fault in the most precise type that a layer may have.",
     {"layer"}};
+/// @}
 
-// Of numeric_health.
+/// Of numeric_health.
+/// @{
 inline constexpr metric_description checked_values{metric_type::counter,
                                                    "halfway_checked_values_total",
                                                    "Values whose numeric health was looked at.",
@@ -92,8 +97,10 @@ inline constexpr metric_description layer_amax{metric_type::gauge,
                                                "halfway_layer_amax",
                                                "The largest magnitude of the values last checked.",
                                                {"layer"}};
+/// @}
 
-// Of comparison.
+/// Of comparison.
+/// @{
 inline constexpr metric_description layer_sqnr_db{
     metric_type::gauge,
     "halfway_layer_sqnr_db",
@@ -109,8 +116,10 @@ inline constexpr metric_description layer_broken_values{
     "halfway_layer_broken_values",
     "Values of the layer that are infinite or NaN where the baseline's are not.",
     {"layer"}};
+/// @}
 
-// Of logit_comparison.
+/// Of logit_comparison.
+/// @{
 inline constexpr metric_description compared_rows{
     metric_type::gauge, "halfway_compared_rows",
     "Rows of logits in the last comparison with the baseline."};
@@ -133,15 +142,19 @@ inline constexpr metric_description max_kl{
 inline constexpr metric_description comparisons{
     metric_type::counter, "halfway_comparisons_total",
     "Comparisons of logits with the baseline, so that a stale one is seen."};
+/// @}
 
-// Of exponent_histogram.
+/// Of exponent_histogram.
+/// @{
 inline constexpr metric_description value_exponent{
     metric_type::histogram,
     "halfway_value_exponent",
     "Binary exponents of an operation's results that are finite and not zero, by their format.",
     {"op", "format"}};
+/// @}
 
-// Of anything that passes or fails: telemetry/checks.h.
+/// Of anything that passes or fails: telemetry/checks.h.
+/// @{
 inline constexpr metric_description checks{metric_type::counter,
                                            "halfway_checks_total",
                                            "Checks (canary, checkpoint, drift, reproducibility) of "
@@ -151,8 +164,10 @@ inline constexpr metric_description memory{metric_type::gauge,
                                            "halfway_memory_bytes",
                                            "Memory of a subject: estimated, and at its peak.",
                                            {"subject", "figure"}};
+/// @}
 
-// Of the CPU: simd/metrics.h.
+/// Of the CPU: simd/metrics.h.
+/// @{
 inline constexpr metric_description simd_info{metric_type::gauge,
                                               "halfway_simd_info",
                                               "1 for the SIMD target that operations run on.",
@@ -162,12 +177,15 @@ inline constexpr metric_description native_products{
     "halfway_native_products",
     "Whether the CPU multiplies the format itself (1), or what it is widened to (0).",
     {"format"}};
+/// @}
 
-// Of who serves a model.
+/// Of who serves a model.
+/// @{
 inline constexpr metric_description inference_seconds{metric_type::histogram,
                                                       "halfway_inference_seconds",
                                                       "Seconds that an inference took.",
                                                       {"precision"}};
+/// @}
 
 }  // namespace names
 
