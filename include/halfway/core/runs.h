@@ -18,7 +18,8 @@ namespace halfway::detail {
 
 inline constexpr std::size_t run_buffer_elements = 256;
 
-// A run in place is worth many gathered elements: from 8 elements on it is as good as a full buffer.
+// A run in place is worth many gathered elements: from 8 elements on it is as good as a full
+// buffer.
 inline std::size_t run_worth(std::size_t length, bool side_by_side) {
   return side_by_side ? 32 * length : std::min(length, run_buffer_elements);
 }

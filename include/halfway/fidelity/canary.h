@@ -31,23 +31,24 @@ enum class canary_verdict {
 /// A sequential test of paired losses within [0, 1] (a disagreement with the label, a share of a
 /// latency limit, min(KL, 1)): whether the mean of d = candidate - baseline is above `margin`.
 ///
-/// However long it runs and however often one looks, of a candidate whose mean difference is at most
-/// the margin, the probability that the verdict is ever `worse` is at most `error_rate`; so is that of
-/// `acceptable` for one whose difference is at least the margin. Nothing is assumed of the
+/// However long it runs and however often one looks, of a candidate whose mean difference is at
+/// most the margin, the probability that the verdict is ever `worse` is at most `error_rate`; so is
+/// that of `acceptable` for one whose difference is at least the margin. Nothing is assumed of the
 /// distribution, and independence only so far that the mean given all that came before is on that
 /// side of the margin. It can stay undecided for ever only if the mean is nearer to the margin than
 /// about 2^-13 times the variance.
 ///
 /// Testing by betting (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
-/// betting", 2023, section 4): who bets a fraction f of their capital on d > margin, at odds fair at
-/// the margin, has prod (1 + f (d - margin) / (1 + margin)), whose mean cannot grow if the claim is
-/// wrong. By Ville's inequality it ever reaches 1 / error_rate with a probability of at most `error_rate`.
-/// Here the capital is spread over the fractions 1/2, 1/4 ... 2^-12, of which one is within a factor
-/// of sqrt(2) of the best where that is between 2^-12.5 and 2^-0.5; it costs ln(12) of log evidence.
+/// betting", 2023, section 4): who bets a fraction f of their capital on d > margin, at odds fair
+/// at the margin, has prod (1 + f (d - margin) / (1 + margin)), whose mean cannot grow if the claim
+/// is wrong. By Ville's inequality it ever reaches 1 / error_rate with a probability of at most
+/// `error_rate`. Here the capital is spread over the fractions 1/2, 1/4 ... 2^-12, of which one is
+/// within a factor of sqrt(2) of the best where that is between 2^-12.5 and 2^-0.5; it costs ln(12)
+/// of log evidence.
 ///
-/// About 2 variance (ln(1 / error_rate) + ln 12) / (mean - margin)^2 pairs decide, times 1.2 at most, while
-/// the difference is small against the variance. A value type of constant size; not for several
-/// threads at once (give each its own, then merge and let only the merged one decide).
+/// About 2 variance (ln(1 / error_rate) + ln 12) / (mean - margin)^2 pairs decide, times 1.2 at
+/// most, while the difference is small against the variance. A value type of constant size; not for
+/// several threads at once (give each its own, then merge and let only the merged one decide).
 class canary {
  public:
   /// `margin`: by how much the candidate's mean loss may exceed the baseline's; negative if it must
@@ -94,7 +95,8 @@ class canary {
     differences_ += other.differences_;
   }
 
-  /// What is proven by now. The first verdict counts: with further pairs the evidence may fall again.
+  /// What is proven by now. The first verdict counts: with further pairs the evidence may fall
+  /// again.
   canary_verdict decide() const {
     const double needed = -std::log(error_rate_);
     if (log_evidence_of_worse() >= needed) return canary_verdict::worse;

@@ -105,8 +105,8 @@ class comparison {
   double rmse() const { return figure(std::sqrt(squared_errors_ / static_cast<double>(count_))); }
 
   /// Of the mean error, and of the RMSE, of all pairs that are like these and independent of each
-  /// other: as mean_interval, of the errors and of their squares. NaN for fewer than 2 pairs. Error:
-  /// a confidence outside (0, 1).
+  /// other: as mean_interval, of the errors and of their squares. NaN for fewer than 2 pairs.
+  /// Error: a confidence outside (0, 1).
   confidence_interval mean_error_interval(double confidence = 0.95) const {
     return detail::mean_interval_of_sums(count_, errors_, squared_errors_, confidence);
   }

@@ -120,9 +120,9 @@ inline confidence_interval wilson_interval(std::size_t successes, std::size_t tr
 }
 
 /// The mean of all, of which `count` independent ones have this mean and variance (their sum of
-/// squared deviations by count - 1): mean +- t sqrt(variance / count) with Student's t (1908). Exact
-/// for normal values, for others as good as the central limit theorem. NaN for fewer than 2. Errors:
-/// a negative variance, a confidence outside (0, 1).
+/// squared deviations by count - 1): mean +- t sqrt(variance / count) with Student's t (1908).
+/// Exact for normal values, for others as good as the central limit theorem. NaN for fewer than 2.
+/// Errors: a negative variance, a confidence outside (0, 1).
 inline confidence_interval mean_interval(std::size_t count, double mean, double variance,
                                          double confidence = 0.95) {
   constexpr std::string_view where = "halfway::mean_interval";
@@ -150,10 +150,11 @@ inline confidence_interval mean_interval_of_sums(std::size_t count, double sum, 
 
 }  // namespace detail
 
-/// The mean and variance of values one by one, in double: Welford's update, and the pairwise merge of
-/// Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+/// The mean and variance of values one by one, in double: Welford's update, and the pairwise merge
+/// of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
 /// variances", 1979. A relative error of about n 2^-52 in both, however large the mean is (Higham,
-/// 2002, section 1.9). A value type; not for several threads at once (give each its own, then merge).
+/// 2002, section 1.9). A value type; not for several threads at once (give each its own, then
+/// merge).
 class sample_mean {
  public:
   /// Takes in one value. After an infinity or NaN the mean and variance are not finite.

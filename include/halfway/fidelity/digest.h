@@ -22,8 +22,8 @@ namespace halfway {
 
 /// FNV-1a of 64 bits over the elements' bytes, lowest first, whatever the CPU's order is. Of floats
 /// every NaN counts as one, since sign and payload differ between CPUs that are right; -0 and 0
-/// differ. Two results of different bits have the same digest with a probability of about 2^-64, but
-/// for who makes them so on purpose: it is no signature. A nanosecond a byte. A value type.
+/// differ. Two results of different bits have the same digest with a probability of about 2^-64,
+/// but for who makes them so on purpose: it is no signature. A nanosecond a byte. A value type.
 ///
 /// Source: Fowler, Noll, Vo, Eastlake, Hansen, "The FNV non-cryptographic hash algorithm".
 class bit_digest {

@@ -85,8 +85,8 @@ inline two_sample_test smirnov_test(const std::vector<double>& x, const std::vec
 }  // namespace detail
 
 /// The two-sample test of Kolmogorov and Smirnov, with the exact p-value for samples of continuous
-/// distributions; where values are equal it is an upper bound. Infinities are values as others. Time
-/// m n. Errors: an empty sample, NaN.
+/// distributions; where values are equal it is an upper bound. Infinities are values as others.
+/// Time m n. Errors: an empty sample, NaN.
 inline two_sample_test kolmogorov_smirnov_test(std::vector<double> x, std::vector<double> y) {
   constexpr std::string_view where = "halfway::kolmogorov_smirnov_test";
   detail::check_sample(where, "x", x);
@@ -96,11 +96,12 @@ inline two_sample_test kolmogorov_smirnov_test(std::vector<double> x, std::vecto
   return detail::smirnov_test(x, y);
 }
 
-/// Compares each `window` values of a stream with a reference sample. Of a stream that does not drift,
-/// however long, the probability that drifted() is ever true is at most `false_alarms`: window k is
-/// tested at false_alarms / (k (k + 1)), which add up to false_alarms (Bonferroni's inequality, which
-/// holds although all windows share the reference). Values must be independent within a window;
-/// those of a stream that are not (consecutive frames, say) are to be thinned out first.
+/// Compares each `window` values of a stream with a reference sample. Of a stream that does not
+/// drift, however long, the probability that drifted() is ever true is at most `false_alarms`:
+/// window k is tested at false_alarms / (k (k + 1)), which add up to false_alarms (Bonferroni's
+/// inequality, which holds although all windows share the reference). Values must be independent
+/// within a window; those of a stream that are not (consecutive frames, say) are to be thinned out
+/// first.
 ///
 /// What is detected: a shift of the distribution by D in the statistic from about
 /// sqrt(-ln(level / 2) / 2 * (1 / reference + 1 / window)) on, which grows with ln(k) only.

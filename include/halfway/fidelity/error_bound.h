@@ -92,8 +92,8 @@ inline double dot_pairwise_error_bound(std::size_t n, double sum_of_magnitudes) 
                            sum_of_magnitudes, static_cast<double>(n));
 }
 
-/// halfway::sum_in_double: gamma with u = 2^-53, d = detail::wide_additions(n). Error: a negative or
-/// NaN magnitude.
+/// halfway::sum_in_double: gamma with u = 2^-53, d = detail::wide_additions(n). Error: a negative
+/// or NaN magnitude.
 inline double sum_in_double_error_bound(std::size_t n, double sum_of_magnitudes) {
   detail::check_magnitude("halfway::sum_in_double_error_bound", "sum_of_magnitudes",
                           sum_of_magnitudes);
@@ -108,8 +108,8 @@ inline double dot_in_double_error_bound(std::size_t n, double sum_of_magnitudes)
 }
 
 /// halfway::sum_compensated: 2^-53 |sum| + gamma(d) gamma(2 d + 2) sum_of_magnitudes: about the
-/// square of the relative error of a plain sum. `result`: the magnitude of the exact sum, where something
-/// is known of it. Error: a negative or NaN magnitude.
+/// square of the relative error of a plain sum. `result`: the magnitude of the exact sum, where
+/// something is known of it. Error: a negative or NaN magnitude.
 inline double sum_compensated_error_bound(std::size_t n, double sum_of_magnitudes,
                                           double result = std::numeric_limits<double>::max()) {
   detail::check_magnitude("halfway::sum_compensated_error_bound", "sum_of_magnitudes",
@@ -132,7 +132,8 @@ struct gemm_error_options {
   dtype a = dtype::float32;  ///< of the left operand
   dtype b = dtype::float32;  ///< of the right operand
   dtype c = dtype::float32;  ///< of the result
-  /// The magnitude of alpha, times that of the element's row scale and column scale if there are any.
+  /// The magnitude of alpha, times that of the element's row scale and column scale if there are
+  /// any.
   double scale = 1.0;
   /// How many of row_scale and column_scale there are: each adds a rounding.
   int scales = 0;
@@ -149,10 +150,12 @@ struct gemm_error_options {
   double largest = 0.0;
 };
 
-/// halfway::gemm, an element of c = scale * a * b + added, sum_of_magnitudes being the sum over k of
+/// halfway::gemm, an element of c = scale * a * b + added, sum_of_magnitudes being the sum over k
+/// of
 /// |a||b| (at most k times the largest of each):
 /// gamma(k + 1 if scale is not 1 + scales + 2 if anything is added) (scale * sum_of_magnitudes +
-/// added), what underflows, and the rounding to c's type. Reached to a factor of 1.02, for c in FP32.
+/// added), what underflows, and the rounding to c's type. Reached to a factor of 1.02, for c in
+/// FP32.
 ///
 /// Where a and b are bfloat16 and not `reproducible`: gamma(k + 3 + ...), which covers both x86's
 /// dot product instructions, a rounding for each product, and Arm's, which round to odd for each
@@ -211,8 +214,8 @@ inline double gemm_error_bound(std::size_t k, double sum_of_magnitudes,
 
 namespace detail {
 
-// Exponentials of differences err by (2.1 + 0.23 s) u, s the difference, which itself is rounded: by
-// s u. For results of at most 11 digits by 8 u more (ExpOfDifferences, simd/math-inl.h).
+// Exponentials of differences err by (2.1 + 0.23 s) u, s the difference, which itself is rounded:
+// by s u. For results of at most 11 digits by 8 u more (ExpOfDifferences, simd/math-inl.h).
 inline double exponential_roundings(std::string_view where, dtype type) {
   return limits_of_rounding(where, type).digits > 11 ? 2.1 : 10.1;
 }
@@ -275,13 +278,14 @@ struct norm_error_options {
 
 /// halfway::layernorm, an element of a row of n whose exact normalized value has a magnitude of at
 /// most z (sqrt(n) at most): gamma (rho z + gamma(d + 2) sqrt(1 + m^2) + (2 z + 2 m) u) + u |y|,
-/// rho = gamma(d + 4) (1 + m^2 + 2 m sqrt(1 + m^2)) / 2 + 3 u, with d roundings in the moments' sums
-/// and m the distance of the value that deviations are taken from to the mean, in deviations: at most
-/// 1.01, or what the two passes of mean_variance make sure of; and the rounding to the result's type.
+/// rho = gamma(d + 4) (1 + m^2 + 2 m sqrt(1 + m^2)) / 2 + 3 u, with d roundings in the moments'
+/// sums and m the distance of the value that deviations are taken from to the mean, in deviations:
+/// at most 1.01, or what the two passes of mean_variance make sure of; and the rounding to the
+/// result's type.
 ///
 /// Assumed: variance + epsilon is at least 2^-100, and the sum of the squared deviations is finite
-/// in FP32. An adversary reaches a sixth of it, in FP32. Infinite where nothing can be said: where the mean
-/// is so large that m^2 d u passes 0.01. Errors: as above.
+/// in FP32. An adversary reaches a sixth of it, in FP32. Infinite where nothing can be said: where
+/// the mean is so large that m^2 d u passes 0.01. Errors: as above.
 inline double layernorm_error_bound(std::size_t n, double z,
                                     const norm_error_options& options = {}) {
   constexpr std::string_view where = "halfway::layernorm_error_bound";
@@ -294,7 +298,8 @@ inline double layernorm_error_bound(std::size_t n, double z,
   // Of sums in 32 lanes, where the moments take two passes, or 64; each term is a product.
   const double d = static_cast<double>(detail::additions_in_part(n, detail::pair_lanes) + 1);
   const double root_n = std::sqrt(static_cast<double>(n));
-  // The first pass: the mean of the distances from the first element, which are sqrt(n) + 1 at most.
+  // The first pass: the mean of the distances from the first element, which are sqrt(n) + 1 at
+  // most.
   const double m = std::max(1.01, 1.01 * (detail::gamma(d + 2) * (root_n + 1) + u * options.mean));
   const double r = std::sqrt(1 + m * m);
   const double of_variance = detail::gamma(d + 4) * (r * r + 2 * m * r);
@@ -307,11 +312,11 @@ inline double layernorm_error_bound(std::size_t n, double z,
   return detail::stored(magnitude, error, options.y);
 }
 
-/// halfway::rmsnorm, an element of a row of n whose exact normalized value has a magnitude of at most
-/// z (sqrt(n) at most): (gamma(d + 2) / 2 + 5 u) gamma z, d = detail::additions(n), as in one part,
-/// what underflows, and the rounding to the result's type. Reached to a factor of 1.2 in FP32.
-/// Assumed: the mean of the squares + epsilon is at least 2^-100, and the sum of the squares finite
-/// in FP32. Errors: as above.
+/// halfway::rmsnorm, an element of a row of n whose exact normalized value has a magnitude of at
+/// most z (sqrt(n) at most): (gamma(d + 2) / 2 + 5 u) gamma z, d = detail::additions(n), as in one
+/// part, what underflows, and the rounding to the result's type. Reached to a factor of 1.2 in
+/// FP32. Assumed: the mean of the squares + epsilon is at least 2^-100, and the sum of the squares
+/// finite in FP32. Errors: as above.
 inline double rmsnorm_error_bound(std::size_t n, double z, const norm_error_options& options = {}) {
   constexpr std::string_view where = "halfway::rmsnorm_error_bound";
   detail::limits_of_rounding(where, options.y);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Objectives over time: what share of events has to be good, how much of what may be bad is used up,
-// and whether it is being used up too fast.
+// Objectives over time: what share of events has to be good, how much of what may be bad is used
+// up, and whether it is being used up too fast.
 //
 //   halfway::error_budget budget(0.999);              // 99.9 % of answers within 50 ms, say
 //   budget.add(now, latency <= 0.05);                 // now: std::chrono::seconds of any clock
@@ -43,10 +43,10 @@ inline constexpr burn_alert slow_burn{std::chrono::hours(72), 1};
 /// type; not for several threads at once (give each its own, then merge).
 class error_budget {
  public:
-  /// `target`: the share of events that has to be good. `resolution`: the length of a bucket, to which
-  /// windows are rounded up. `history`: the longest window that will be asked for. Memory: up to
-  /// history / resolution buckets. Errors: a target outside (0, 1), a resolution or history of less
-  /// than a second.
+  /// `target`: the share of events that has to be good. `resolution`: the length of a bucket, to
+  /// which windows are rounded up. `history`: the longest window that will be asked for. Memory: up
+  /// to history / resolution buckets. Errors: a target outside (0, 1), a resolution or history of
+  /// less than a second.
   explicit error_budget(double target, std::chrono::seconds resolution = std::chrono::minutes(1),
                         std::chrono::seconds history = slow_burn.length)
       : target_(target), resolution_(resolution), history_(history) {
@@ -85,8 +85,8 @@ class error_budget {
     forget();
   }
 
-  /// Of the events of the last `length` up to now, the bucket of now included: 1 uses up exactly the
-  /// budget, 0 is no bad event or no event. Errors: less than a second, more than the history.
+  /// Of the events of the last `length` up to now, the bucket of now included: 1 uses up exactly
+  /// the budget, 0 is no bad event or no event. Errors: less than a second, more than the history.
   double burn_rate(std::chrono::seconds now, std::chrono::seconds length) const {
     constexpr std::string_view where = "halfway::error_budget::burn_rate";
     check_length(where, "length", length);
@@ -105,8 +105,8 @@ class error_budget {
            (static_cast<double>(sum.good) + static_cast<double>(sum.bad)) / (1 - target_);
   }
 
-  /// What is left at the traffic of the last `length`, as a share of what may be bad of it; negative
-  /// if the objective was missed. Errors as burn_rate.
+  /// What is left at the traffic of the last `length`, as a share of what may be bad of it;
+  /// negative if the objective was missed. Errors as burn_rate.
   double remaining(std::chrono::seconds now, std::chrono::seconds length) const {
     return 1 - burn_rate(now, length);
   }

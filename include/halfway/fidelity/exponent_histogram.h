@@ -24,9 +24,9 @@
 
 namespace halfway {
 
-/// Counts values by their binary exponent floor(log2 |x|), exactly, for every float format: from the
-/// bits as they are stored, so that nothing is converted. Subnormal numbers have the exponent of
-/// their value, not of their format. Zeros, infinities and NaN are counted apart.
+/// Counts values by their binary exponent floor(log2 |x|), exactly, for every float format: from
+/// the bits as they are stored, so that nothing is converted. Subnormal numbers have the exponent
+/// of their value, not of their format. Zeros, infinities and NaN are counted apart.
 ///
 /// A value type; not for several threads at once (give each its own, then merge).
 class exponent_histogram {
@@ -63,7 +63,8 @@ class exponent_histogram {
   /// Forgets what was seen.
   void clear() { *this = exponent_histogram(); }
 
-  /// Values with 2^exponent <= |x| < 2^(exponent + 1). Error: an exponent outside [min_exponent, max_exponent].
+  /// Values with 2^exponent <= |x| < 2^(exponent + 1). Error: an exponent outside [min_exponent,
+  /// max_exponent].
   std::uint64_t count(int exponent) const {
     if (exponent < min_exponent || exponent > max_exponent) [[unlikely]] {
       fail(detail::concat("halfway::exponent_histogram::count: exponent (", exponent,

@@ -70,10 +70,10 @@ inline format_thresholds thresholds_of(std::string_view where, dtype type) {
 ///   underflow()         not 0, but flushed to it
 /// and zeros and normal numbers, which are fine.
 ///
-/// `stride` n looks at one run of 16 elements among n: of each n runs another one, so that no column
-/// of a matrix is passed over for ever, and goes on from call to call. Which ones depends on nothing
-/// but the sizes of what was added. Shares are of what was looked at. A stride of 0 is off: add()
-/// then costs a branch.
+/// `stride` n looks at one run of 16 elements among n: of each n runs another one, so that no
+/// column of a matrix is passed over for ever, and goes on from call to call. Which ones depends on
+/// nothing but the sizes of what was added. Shares are of what was looked at. A stride of 0 is off:
+/// add() then costs a branch.
 ///
 /// A value type; not for several threads at once (give each its own, then merge).
 class numeric_health {

@@ -25,8 +25,8 @@ namespace halfway {
 
 /// Rows of logits, each a distribution after softmax; in double, of which sums and maxima are kept.
 ///
-/// Logits of -infinity are allowed: choices that a mask forbids. A row of the baseline's that has NaN
-/// or +infinity, or nothing but -infinity, is excluded() from everything; such a row of the
+/// Logits of -infinity are allowed: choices that a mask forbids. A row of the baseline's that has
+/// NaN or +infinity, or nothing but -infinity, is excluded() from everything; such a row of the
 /// candidate's is broken(): it agrees in nothing, and the figures of KL leave it out. Of nothing to
 /// compare every figure is NaN, and so fails whatever it must reach.
 ///
@@ -100,8 +100,8 @@ class logit_comparison {
   confidence_interval top1_interval(double confidence = 0.95) const {
     return wilson_interval(top1_, rows_, confidence);
   }
-  /// The mean share of the baseline's k first choices that are among the candidate's k first, whatever
-  /// their order; of all choices where there are fewer.
+  /// The mean share of the baseline's k first choices that are among the candidate's k first,
+  /// whatever their order; of all choices where there are fewer.
   double top_k_agreement() const { return share(top_k_); }
 
  private:

@@ -25,7 +25,8 @@ namespace halfway {
 /// Counts one layer's values. The registry must outlive this. Thread-safe.
 class numeric_health_metrics {
  public:
-  /// Makes the metrics, counters at 0 and amax NaN until the first add(). Errors: see telemetry::registry.
+  /// Makes the metrics, counters at 0 and amax NaN until the first add(). Errors: see
+  /// telemetry::registry.
   numeric_health_metrics(telemetry::registry& r, std::string_view layer)
       : checked_(telemetry::detail::get_counter(r, telemetry::names::checked_values, {layer})),
         non_finite_(
@@ -56,8 +57,8 @@ class numeric_health_metrics {
 };
 
 /// Counts the exponents of one operation's results in one format: a histogram of fixed bounds
-/// (telemetry::exponent_bounds), so that its series are no more than operations times formats. Zeros
-/// and what is not finite have no exponent. The registry must outlive this. Thread-safe.
+/// (telemetry::exponent_bounds), so that its series are no more than operations times formats.
+/// Zeros and what is not finite have no exponent. The registry must outlive this. Thread-safe.
 class exponent_metrics {
  public:
   /// Makes the histogram, empty. Errors: see telemetry::registry.

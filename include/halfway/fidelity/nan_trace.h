@@ -27,9 +27,9 @@ struct non_finite_origin {
   float value;            ///< NaN or an infinity
 };
 
-/// Looks at the results of operations in the order of computation and keeps the first element that is
-/// not finite. What came before it was finite, so the operation made it, or its inputs were never
-/// added. From there on add() costs nothing but a count.
+/// Looks at the results of operations in the order of computation and keeps the first element that
+/// is not finite. What came before it was finite, so the operation made it, or its inputs were
+/// never added. From there on add() costs nothing but a count.
 ///
 /// A value type; not for several threads at once (give each its own, then merge).
 class nan_trace {
@@ -48,8 +48,8 @@ class nan_trace {
     }
   }
 
-  /// Of threads or ranks that run the same operations in step: the earlier call's origin, this one's
-  /// where both are of one call.
+  /// Of threads or ranks that run the same operations in step: the earlier call's origin, this
+  /// one's where both are of one call.
   void merge(const nan_trace& other) {
     if (other.origin_ && (!origin_ || other.origin_->call < origin_->call)) origin_ = other.origin_;
   }

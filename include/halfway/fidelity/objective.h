@@ -77,8 +77,8 @@ constexpr const fidelity_metric* find_fidelity_metric(std::string_view name) {
 class objective {
  public:
   /// With a confidence other than 0, the whole interval has to keep the limit, not only what was
-  /// measured: proven for all data of the kind, as far as what was measured is independent. Errors: an
-  /// unknown metric, a limit that is NaN, a confidence outside [0, 1), a confidence for a metric
+  /// measured: proven for all data of the kind, as far as what was measured is independent. Errors:
+  /// an unknown metric, a limit that is NaN, a confidence outside [0, 1), a confidence for a metric
   /// without an interval (only rmse, mean_kl and top1_agreement have one).
   objective(std::string_view metric, double limit, double confidence = 0)
       : metric_(&known(metric)), limit_(limit), confidence_(confidence) {
@@ -100,8 +100,8 @@ class objective {
   /// For a logit_comparison, not for a comparison.
   bool of_logits() const { return metric_->of_logits != nullptr; }
 
-  /// What has to keep the limit: the figure, or the end of its interval nearer to the limit; NaN where
-  /// anything is broken. Error: an objective of logits for values, or of values for logits.
+  /// What has to keep the limit: the figure, or the end of its interval nearer to the limit; NaN
+  /// where anything is broken. Error: an objective of logits for values, or of values for logits.
   double measured(const comparison& c) const {
     check_kind("values", !of_logits());
     if (c.broken() != 0) return std::numeric_limits<double>::quiet_NaN();

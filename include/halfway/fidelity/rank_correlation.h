@@ -88,11 +88,11 @@ inline std::uint64_t sort_counting_inversions(std::span<float> x, std::span<floa
 
 }  // namespace detail
 
-/// Spearman's rank correlation (1904): Pearson's of the ranks, of which equal values share the mean.
-/// From -1, the opposite order, to 1, the same. Infinities are values as others. NaN if a value is
-/// NaN, and where a side has no order: fewer than 2 values, or all equal. Time n log n; the sums are
-/// of integers, exact in double below n = 2^16, with a relative error of at most n 2^-52 from there.
-/// Errors: sizes that differ, null with a size.
+/// Spearman's rank correlation (1904): Pearson's of the ranks, of which equal values share the
+/// mean. From -1, the opposite order, to 1, the same. Infinities are values as others. NaN if a
+/// value is NaN, and where a side has no order: fewer than 2 values, or all equal. Time n log n;
+/// the sums are of integers, exact in double below n = 2^16, with a relative error of at most n
+/// 2^-52 from there. Errors: sizes that differ, null with a size.
 template <float_storage_vector Baseline, float_storage_vector Candidate>
 double spearman(const Baseline& baseline, const Candidate& candidate) {
   constexpr std::string_view where = "halfway::spearman";
@@ -112,11 +112,11 @@ double spearman(const Baseline& baseline, const Candidate& candidate) {
   return std::clamp(xy / std::sqrt(xx * yy), -1.0, 1.0);
 }
 
-/// Kendall's tau-b (1945): (pairs in the same order - pairs in opposite order) / sqrt(pairs that the
-/// baseline orders * pairs that the candidate orders). As spearman in range, NaN and errors; tau
-/// counts swaps, rho weighs them by how far they went. Time n log n, by the algorithm of Knight, "A
-/// computer method for calculating Kendall's tau with ungrouped data", 1966; pairs are counted
-/// exactly below n = 2^32.
+/// Kendall's tau-b (1945): (pairs in the same order - pairs in opposite order) / sqrt(pairs that
+/// the baseline orders * pairs that the candidate orders). As spearman in range, NaN and errors;
+/// tau counts swaps, rho weighs them by how far they went. Time n log n, by the algorithm of
+/// Knight, "A computer method for calculating Kendall's tau with ungrouped data", 1966; pairs are
+/// counted exactly below n = 2^32.
 template <float_storage_vector Baseline, float_storage_vector Candidate>
 double kendall_tau(const Baseline& baseline, const Candidate& candidate) {
   constexpr std::string_view where = "halfway::kendall_tau";

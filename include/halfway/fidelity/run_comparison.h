@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two runs of one network, layer by layer: how far each layer's output is from the baseline's, which
-// layer is the first past a limit, and where the first NaN came from.
+// Two runs of one network, layer by layer: how far each layer's output is from the baseline's,
+// which layer is the first past a limit, and where the first NaN came from.
 //
 //   halfway::run_comparison runs(halfway::dtype::bfloat16);
 //   for (const auto& batch : batches) {
@@ -34,8 +34,9 @@ struct layer_comparison {
   comparison values;  ///< over all batches
   /// Elements seen, those that `values` leaves out included.
   std::size_t elements = 0;
-  /// The index of the first element that is NaN or infinite in the candidate alone, counted over all
-  /// batches in their order: in batches of n elements it is element `index % n` of batch `index / n`.
+  /// The index of the first element that is NaN or infinite in the candidate alone, counted over
+  /// all batches in their order: in batches of n elements it is element `index % n` of batch `index
+  /// / n`.
   std::optional<std::size_t> first_broken;
 };
 
@@ -70,8 +71,8 @@ class run_comparison {
     layer.elements += b.size();
   }
 
-  /// As if this had seen the other's batches after its own. Layers that only the other has come last.
-  /// Error: other units in the last place.
+  /// As if this had seen the other's batches after its own. Layers that only the other has come
+  /// last. Error: other units in the last place.
   void merge(const run_comparison& other) {
     if (empty_.ulp_type() != other.empty_.ulp_type()) [[unlikely]] {
       fail(detail::concat("halfway::run_comparison::merge: other.ulp_type (",
@@ -92,8 +93,8 @@ class run_comparison {
   /// In the order in which they first came.
   const std::vector<layer_comparison>& layers() const { return layers_; }
 
-  /// The first layer whose comparison is past a limit: past(const comparison&) is true. Null if none
-  /// is. Valid until the next add() or merge().
+  /// The first layer whose comparison is past a limit: past(const comparison&) is true. Null if
+  /// none is. Valid until the next add() or merge().
   template <std::predicate<const comparison&> Past>
   const layer_comparison* first(const Past& past) const {
     for (const layer_comparison& layer : layers_) {

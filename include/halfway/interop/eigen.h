@@ -8,8 +8,8 @@
 //
 // Eigen computes in its scalar type: a product of matrices of half rounds to half after every
 // addition. For sums in float cast to float first, as above, or hand the matrices to halfway, whose
-// operations take Eigen's matrices, arrays, maps, references, blocks and transposes where this header
-// is included, without a copy:
+// operations take Eigen's matrices, arrays, maps, references, blocks and transposes where this
+// header is included, without a copy:
 //
 //   halfway::gemm(w.transpose(), x.leftCols(8), y.block(0, 0, 64, 8));
 //   halfway::matrix<float> m = ...;
@@ -128,14 +128,14 @@ struct random_default_impl<halfway::minifloat<Format>, false, false> {
 }  // namespace internal
 /// @endcond
 
-/// An Eigen type whose coefficients lie in memory: a matrix, an array, a map, a reference, a block, a
-/// transpose of one of them. Others are to be evaluated first.
+/// An Eigen type whose coefficients lie in memory: a matrix, an array, a map, a reference, a block,
+/// a transpose of one of them. Others are to be evaluated first.
 template <class Derived>
 concept HalfwayDirectAccess = (internal::traits<Derived>::Flags & DirectAccessBit) != 0;
 
 /// The object as a halfway::matrix_view, which is how halfway's operations (they find this by
-/// argument-dependent lookup) take Eigen's types; of Eigen::half as a view of half. Valid as long as
-/// the object's memory. Error: a negative stride.
+/// argument-dependent lookup) take Eigen's types; of Eigen::half as a view of half. Valid as long
+/// as the object's memory. Error: a negative stride.
 template <HalfwayDirectAccess Derived>
 auto as_view(DenseBase<Derived>& m) {
   return halfway::detail::view_of_eigen(m.derived().data(), m.derived());

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Eigen's tensors (unsupported/Eigen/CXX11/Tensor) as operands of halfway's operations: of rank 2 as
-// matrices, of any rank as rows.
+// Eigen's tensors (unsupported/Eigen/CXX11/Tensor) as operands of halfway's operations: of rank 2
+// as matrices, of any rank as rows.
 //
 //   Eigen::Tensor<float, 2, Eigen::RowMajor> w(512, 64);
 //   halfway::gemm(w, x, y);                                      // w where it is
 //   Eigen::Tensor<float, 4, Eigen::RowMajor> scores(batch, heads, queries, keys);
 //   halfway::softmax(halfway::as_rows(scores), halfway::as_rows(scores));     // over the keys
 //
-// For Tensor, TensorFixedSize and TensorMap, whose elements lie in memory without gaps. Expressions (a
-// + b, chip, slice, shuffle) are errors when they compile; assign them to a tensor first. Of
+// For Tensor, TensorFixedSize and TensorMap, whose elements lie in memory without gaps. Expressions
+// (a + b, chip, slice, shuffle) are errors when they compile; assign them to a tensor first. Of
 // Eigen::half and Eigen::bfloat16 the views are of half and bfloat16.
 //
 // Apart from interop/eigen.h, because Eigen's tensors take long to compile.
@@ -58,10 +58,10 @@ requires(T::NumDimensions == 2) auto as_view(T& tensor) {
 
 namespace halfway {
 
-/// A tensor of rank 1 or more as the matrix whose rows are what lies side by side in memory: the last
-/// dimension of a row-major tensor, the first of Eigen's default, a column-major one. The others run
-/// over the rows in the order of memory. For operations that work on rows: softmax, norms, reductions.
-/// Valid as long as the memory.
+/// A tensor of rank 1 or more as the matrix whose rows are what lies side by side in memory: the
+/// last dimension of a row-major tensor, the first of Eigen's default, a column-major one. The
+/// others run over the rows in the order of memory. For operations that work on rows: softmax,
+/// norms, reductions. Valid as long as the memory.
 template <class T>
 requires(Eigen::HalfwayTensor<std::remove_reference_t<T>>) auto as_rows(T&& tensor) {
   using Tensor = std::remove_reference_t<T>;

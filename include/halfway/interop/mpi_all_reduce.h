@@ -107,11 +107,12 @@ struct all_reduce_options {
 /// element and rounding, while nothing overflows. No MPI_Op takes part, so nothing is rounded at a
 /// hop. For 32- and 16-bit wires the bits do not depend on piece_bytes.
 ///
-/// Sizes must be the same on all ranks and may be zero, or pass INT_MAX. On the wire each rank sends
-/// and receives 2 (P - 1) / P of x in Wire, as a ring does, in 2 (P - 1) messages a piece.
+/// Sizes must be the same on all ranks and may be zero, or pass INT_MAX. On the wire each rank
+/// sends and receives 2 (P - 1) / P of x in Wire, as a ring does, in 2 (P - 1) messages a piece.
 ///
 /// Errors, before anything is sent: null with a size, a factor that is infinite or NaN,
-/// piece_bytes 0. communication_error, also when sizes turn out to differ; x may then be reduced in part.
+/// piece_bytes 0. communication_error, also when sizes turn out to differ; x may then be reduced in
+/// part.
 template <wire_format Wire, float_storage_output_vector X>
 void all_reduce(communicator& world, X&& x, float factor = 1.0f,
                 const all_reduce_options& options = {}) {

@@ -150,8 +150,8 @@ class communicator {
     }
   }
 
-  /// Calls `done` until it returns true. `missing` gives the ranks to name if that takes longer than
-  /// the timeout.
+  /// Calls `done` until it returns true. `missing` gives the ranks to name if that takes longer
+  /// than the timeout.
   template <class Done, class Missing>
   void wait(std::string_view operation, Done&& done, Missing&& missing) {
     const auto start = std::chrono::steady_clock::now();

@@ -5,10 +5,11 @@
 //   MPI_Allreduce(MPI_IN_PLACE, x.data(), n, bf16.datatype(), bf16.sum(), MPI_COMM_WORLD);
 //
 // What MPI makes of it: each application of `sum` adds in float, which is exact up to one rounding,
-// and rounds to the format again, since that is what the datatype can hold. So a sum over P ranks is
-// rounded P - 1 times, in an order that MPI chooses and that may depend on the number of ranks, their
-// placement and the size; bfloat16 sums of many equal numbers stop growing at 256 of them. For
-// gradients use mpi::all_reduce, which sums in FP32 and rounds once. Here max and min are exact.
+// and rounds to the format again, since that is what the datatype can hold. So a sum over P ranks
+// is rounded P - 1 times, in an order that MPI chooses and that may depend on the number of ranks,
+// their placement and the size; bfloat16 sums of many equal numbers stop growing at 256 of them.
+// For gradients use mpi::all_reduce, which sums in FP32 and rounds once. Here max and min are
+// exact.
 #ifndef HALFWAY_INTEROP_MPI_DATATYPE_H_
 #define HALFWAY_INTEROP_MPI_DATATYPE_H_
 

@@ -45,9 +45,9 @@ struct gradient_reducer_options {
 /// error bound, for 32- and 16-bit wires the same bits.
 ///
 /// Buckets leave in their order, also when the gradients become ready in another one. MPI works on
-/// copies, so a gradient is only read in `ready` and only written in `finish`. Between them, what has
-/// arrived is dealt with in `ready` and `progress`: a backward pass with long operations may call
-/// progress() from between them.
+/// copies, so a gradient is only read in `ready` and only written in `finish`. Between them, what
+/// has arrived is dealt with in `ready` and `progress`: a backward pass with long operations may
+/// call progress() from between them.
 ///
 /// T is what gradients are stored as: float, half, bfloat16...
 template <wire_format Wire, float_storage T = float>

@@ -38,26 +38,26 @@ struct shard_reducer_options {
 
 /// For each element, factor * (the sum over all shards), added in FP32 in the tree of
 /// mpi_summation.h: neighbours first, then pairs of neighbours, and so on. With V shards an element
-/// goes through ceil(log2 V) additions, so with u = 2^-24 and w the unit roundoff of Gather the error
-/// is below ((1 + u)^(ceil(log2 V) + 1) (1 + w) - 1) |factor| sum |g|.
+/// goes through ceil(log2 V) additions, so with u = 2^-24 and w the unit roundoff of Gather the
+/// error is below ((1 + u)^(ceil(log2 V) + 1) (1 + w) - 1) |factor| sum |g|.
 ///
-/// Partial sums stay in FP32 on the wire; only the total, at the root, is rounded to Gather on its way
-/// back to the ranks (float: not at all; 8-bit formats have a scale for each piece's share of a rank,
-/// which depends on the number of ranks, so they are not allowed here). Ranks have neighbouring
-/// shards, V / ranks rounded up or down; with more ranks than shards some have none.
+/// Partial sums stay in FP32 on the wire; only the total, at the root, is rounded to Gather on its
+/// way back to the ranks (float: not at all; 8-bit formats have a scale for each piece's share of a
+/// rank, which depends on the number of ranks, so they are not allowed here). Ranks have
+/// neighbouring shards, V / ranks rounded up or down; with more ranks than shards some have none.
 ///
 /// The result is the same for any number of ranks if the shards' gradients are: the same rows, and
 /// kernels that give the same bits for the same shapes, which all of halfway's do on CPUs with the
 /// same SIMD target, and with `reproducible` products on any.
 ///
-/// Costs, against gradient_reducer: (4 + size of Gather) instead of twice the wire's bytes an element
-/// where ranks have a power of two of shards (up to log2 V times the 4 otherwise), log2 V buffers of
-/// FP32, and no overlap with the backward pass.
+/// Costs, against gradient_reducer: (4 + size of Gather) instead of twice the wire's bytes an
+/// element where ranks have a power of two of shards (up to log2 V times the 4 otherwise), log2 V
+/// buffers of FP32, and no overlap with the backward pass.
 template <wire_format Gather = float>
 requires(sizeof(Gather) != 1) class shard_reducer {
  public:
-  /// `size`: of a gradient, the same on all ranks. Errors: shards 0, a factor that is infinite or NaN,
-  /// piece_bytes 0.
+  /// `size`: of a gradient, the same on all ranks. Errors: shards 0, a factor that is infinite or
+  /// NaN, piece_bytes 0.
   shard_reducer(communicator& world, std::size_t size, const shard_reducer_options& options)
       : world_(&world), size_(size), options_(checked(options)), tree_(options.shards) {
     const auto ranks = static_cast<std::size_t>(world.size());
@@ -71,8 +71,8 @@ requires(sizeof(Gather) != 1) class shard_reducer {
   /// The numbers of the shards that this rank computes, in order.
   auto own_shards() const { return std::views::iota(own_.first, own_.last); }
 
-  /// The gradient of this rank's next shard, in the order of own_shards(). Errors: another size, null
-  /// with a size, more shards than the rank has.
+  /// The gradient of this rank's next shard, in the order of own_shards(). Errors: another size,
+  /// null with a size, more shards than the rank has.
   template <float_storage_vector X>
   void add(const X& gradient) {
     constexpr std::string_view where = "halfway::mpi::shard_reducer::add";

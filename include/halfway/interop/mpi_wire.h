@@ -6,9 +6,9 @@
 //   halfway::detail::decode_from_wire<halfway::float8_e4m3fn>(bytes, floats);
 //
 // The scale of an 8-bit message is the power of two, at least 2^-126, that brings its largest
-// magnitude next below the format's largest finite value, so that scaling itself is exact. A message
-// with an infinity or a NaN has scale 1, and what is past the format's range becomes its infinity,
-// or NaN where it has none: non-finite stays non-finite.
+// magnitude next below the format's largest finite value, so that scaling itself is exact. A
+// message with an infinity or a NaN has scale 1, and what is past the format's range becomes its
+// infinity, or NaN where it has none: non-finite stays non-finite.
 #ifndef HALFWAY_INTEROP_MPI_WIRE_H_
 #define HALFWAY_INTEROP_MPI_WIRE_H_
 

@@ -6,16 +6,16 @@
 //   std::span<halfway::half> h = halfway::to_halfway(x);      // the same memory
 //   std::float16_t y = halfway::from_halfway<std::float16_t>(h[0]);
 //
-// interop/std_float.h, highway.h and eigen.h say which of their types are which of halfway's. Another
-// library's type takes one line:
+// interop/std_float.h, highway.h and eigen.h say which of their types are which of halfway's.
+// Another library's type takes one line:
 //
 //   template <>
 //   struct halfway::same_bits<other::fp16> { using type = halfway::half; };
 //
 // Reading an object's memory under another type is undefined in C++ in general, and compilers do
-// reorder such accesses. Here it is sound: a minifloat is declared to alias anything, as std::byte may
-// (types/minifloat.h), so an access through one is never moved across an access through the other; and
-// that the two have one size, alignment and plain bits is checked when it compiles.
+// reorder such accesses. Here it is sound: a minifloat is declared to alias anything, as std::byte
+// may (types/minifloat.h), so an access through one is never moved across an access through the
+// other; and that the two have one size, alignment and plain bits is checked when it compiles.
 #ifndef HALFWAY_INTEROP_SAME_BITS_H_
 #define HALFWAY_INTEROP_SAME_BITS_H_
 

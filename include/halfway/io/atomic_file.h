@@ -7,9 +7,9 @@
 //   file.write(data);
 //   file.commit();         // without it, "run.safetensors" stays as it was
 //
-// The content goes to "run.safetensors.part" in the same folder, then fsync of the file, rename, fsync
-// of the folder: after commit() it is on the disk, also if the power fails. A process that is killed
-// leaves at most this one file behind, and the next writer takes it over.
+// The content goes to "run.safetensors.part" in the same folder, then fsync of the file, rename,
+// fsync of the folder: after commit() it is on the disk, also if the power fails. A process that is
+// killed leaves at most this one file behind, and the next writer takes it over.
 #ifndef HALFWAY_IO_ATOMIC_FILE_H_
 #define HALFWAY_IO_ATOMIC_FILE_H_
 
@@ -37,8 +37,8 @@ class atomic_file {
   /// Of a file for its owner alone.
   static constexpr mode_t private_mode = 0600;
 
-  /// Begins to write; nothing is seen at `path` yet. A symbolic link at `path` will be replaced, not
-  /// what it points to. Errors: the folder does not exist or can't be written to; another
+  /// Begins to write; nothing is seen at `path` yet. A symbolic link at `path` will be replaced,
+  /// not what it points to. Errors: the folder does not exist or can't be written to; another
   /// atomic_file writes to this path now, here or in another process. `mode` is that of a new file,
   /// of which the process's umask takes bits away.
   explicit atomic_file(const std::string& path, mode_t mode = 0666)

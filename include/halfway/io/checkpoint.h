@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that a training run is, in one safetensors file, so that it continues to the same bits.
+// Everything that a training run is, in one safetensors file, so that it continues to the same
+// bits.
 //
 //   halfway::checkpoint_writer out;
 //   out.weights("fc1", master, {256, 128}, halfway::weight_role::master);
@@ -84,8 +85,8 @@ concept library_optimizer_state =
     std::same_as<State, adam_state> || std::same_as<State, adam_8bit_state>;
 
 /// What an optimizer's state consists of, for checkpoints: calls tensor(name, vector) and
-/// number(name, std::uint64_t) for its parts and returns what it is called. For a state of your own,
-/// define one beside it, for the type and for const of it.
+/// number(name, std::uint64_t) for its parts and returns what it is called. For a state of your
+/// own, define one beside it, for the type and for const of it.
 template <class State, class Tensor, class Number>
 requires library_optimizer_state<std::remove_const_t<State>> std::string_view visit_optimizer_state(
     State& state, const Tensor& tensor, const Number& number) {
@@ -140,8 +141,9 @@ inline void parse_numbers(std::string_view where, std::string_view text,
 
 }  // namespace detail
 
-/// Collects the parts and writes them. Tensors must stay where they are until write(). A tensor given
-/// twice is an error, and so is what safetensors_writer refuses; other parts replace an earlier one.
+/// Collects the parts and writes them. Tensors must stay where they are until write(). A tensor
+/// given twice is an error, and so is what safetensors_writer refuses; other parts replace an
+/// earlier one.
 class checkpoint_writer {
  public:
   checkpoint_writer() {
@@ -170,8 +172,8 @@ class checkpoint_writer {
                       detail::concat("scale=", params.scale, ",zero_point=", params.zero_point));
   }
 
-  /// What the optimizer remembers of a tensor: sgd_state, adam_state, adam_8bit_state, lion_state, or
-  /// see visit_optimizer_state.
+  /// What the optimizer remembers of a tensor: sgd_state, adam_state, adam_8bit_state, lion_state,
+  /// or see visit_optimizer_state.
   template <class State>
   void optimizer(const std::string& tensor, const State& state) {
     std::string numbers;
@@ -223,8 +225,8 @@ class checkpoint_writer {
   safetensors_writer out_;
 };
 
-/// Errors of every part: it is not in the file, or of another type, size or kind; nothing is written
-/// then.
+/// Errors of every part: it is not in the file, or of another type, size or kind; nothing is
+/// written then.
 class checkpoint_reader {
  public:
   /// Errors: safetensors_file's; not a checkpoint, or one of a later format.

@@ -8,13 +8,13 @@
 //   const halfway::safetensors_file file = halfway::open_sealed("model.safetensors", {.key = &release});
 //
 // Beside "model.safetensors" stand "model.safetensors.sha256", as sha256sum writes it and checks it
-// (sha256sum -c), and its signature "model.safetensors.sha256.minisig", as minisign does (minisign -V
-// -p release.pub -m model.safetensors.sha256). Of a checkpoint in several files, the names and digests
-// of the index and of every shard stand in "model.safetensors.index.json.sha256". Keys are minisign's
-// too, without a password.
+// (sha256sum -c), and its signature "model.safetensors.sha256.minisig", as minisign does (minisign
+// -V -p release.pub -m model.safetensors.sha256). Of a checkpoint in several files, the names and
+// digests of the index and of every shard stand in "model.safetensors.index.json.sha256". Keys are
+// minisign's too, without a password.
 //
-// What is given out are the bytes that were hashed: one mapping, or copy, of the file serves both. Not
-// in halfway.h, and in no other header, since it needs libsodium (find_package(Sodium), here
+// What is given out are the bytes that were hashed: one mapping, or copy, of the file serves both.
+// Not in halfway.h, and in no other header, since it needs libsodium (find_package(Sodium), here
 // cmake/find/FindSodium.cmake) and nlohmann/json.
 #ifndef HALFWAY_IO_INTEGRITY_H_
 #define HALFWAY_IO_INTEGRITY_H_
@@ -98,8 +98,8 @@ inline void write_manifest(std::string_view where, const std::string& path, cons
   }
 }
 
-// The manifest of `path`, whose signature is verified first if there is a key. Errors: no such file,
-// a bad signature, a line that is not a digest and a plain name, a name twice.
+// The manifest of `path`, whose signature is verified first if there is a key. Errors: no such
+// file, a bad signature, a line that is not a digest and a plain name, a name twice.
 inline manifest read_manifest(std::string_view where, const std::string& path,
                               const verifying_key* key) {
   need_sodium();
@@ -178,10 +178,10 @@ inline mapped_file open_verified(std::string_view where, const std::string& path
 
 }  // namespace detail
 
-/// Writes a file with its digest and, with a key, its signature. The digest is of the bytes on their
-/// way to the disk. A process that dies between the files leaves a new one with an old digest, which
-/// open_sealed refuses. Errors: atomic_file's, safetensors_writer's; a name with a newline or a
-/// backslash.
+/// Writes a file with its digest and, with a key, its signature. The digest is of the bytes on
+/// their way to the disk. A process that dies between the files leaves a new one with an old
+/// digest, which open_sealed refuses. Errors: atomic_file's, safetensors_writer's; a name with a
+/// newline or a backslash.
 inline void write_sealed(const safetensors_writer& out, const std::string& path,
                          const signing_key* key = nullptr) {
   constexpr std::string_view where = "halfway::write_sealed";
@@ -200,9 +200,9 @@ inline void write_sealed(const safetensors_writer& out, const std::string& path,
   detail::write_manifest(where, path, {{detail::file_of_path(path), digest}}, key);
 }
 
-/// Opens a file that write_sealed wrote, or beside which sha256sum and minisign wrote the same. Nothing
-/// is made of its bytes before they are verified. Errors: the digest or, with a key, the signature is
-/// missing or does not fit; the manifest has another file in it; safetensors_file's.
+/// Opens a file that write_sealed wrote, or beside which sha256sum and minisign wrote the same.
+/// Nothing is made of its bytes before they are verified. Errors: the digest or, with a key, the
+/// signature is missing or does not fit; the manifest has another file in it; safetensors_file's.
 inline safetensors_file open_sealed(const std::string& path, const sealed_options& options = {}) {
   constexpr std::string_view where = "halfway::open_sealed";
   const detail::manifest files = detail::read_manifest(where, path, options.key);

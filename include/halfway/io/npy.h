@@ -6,9 +6,9 @@
 //   halfway::write_npy("logits.npy", logits.elements(), {logits.rows(), logits.cols()});
 //
 // Versions 1.0 to 3.0, either order of bytes, C's and Fortran's order of elements; f2, f4, f8, the
-// integers, bool, and bfloat16 and the 8-bit floats as ml_dtypes stores them (npy_options). Files are
-// checked in full before anything is returned, as hostile: see npy_header.h. What numpy.save writes of
-// an array is what write_npy writes, byte for byte.
+// integers, bool, and bfloat16 and the 8-bit floats as ml_dtypes stores them (npy_options). Files
+// are checked in full before anything is returned, as hostile: see npy_header.h. What numpy.save
+// writes of an array is what write_npy writes, byte for byte.
 #ifndef HALFWAY_IO_NPY_H_
 #define HALFWAY_IO_NPY_H_
 
@@ -50,8 +50,8 @@ struct npy_layout {
 
 namespace detail {
 
-// Copies elements in C's order of `shape` from memory where they lie in C's order too or, `reversed`,
-// with the first index running fastest; swapped, with the bytes of each back to front.
+// Copies elements in C's order of `shape` from memory where they lie in C's order too or,
+// `reversed`, with the first index running fastest; swapped, with the bytes of each back to front.
 class element_walk {
  public:
   element_walk(std::span<const std::byte> from, std::size_t element_bytes, bool swap,
@@ -165,7 +165,8 @@ void write_npy_pieces(std::string_view where, std::string_view type,
   const std::string front = npy_front(type, shape, layout);
   sink(std::as_bytes(std::span(front)));
   const std::size_t size = size_of_npy(known->code);
-  // In Fortran's order, element after element of the file: C's order of the shape from back to front.
+  // In Fortran's order, element after element of the file: C's order of the shape from back to
+  // front.
   std::vector<std::uint64_t> reversed(shape.rbegin(), shape.rend());
   const element_walk walk(values, size, layout.big_endian, std::move(reversed),
                           layout.fortran_order);
@@ -215,9 +216,9 @@ class npy_file {
     walk().copy(first, to);
   }
 
-  /// Copies the elements, bit for bit, into a range of as many of the same type, in C's order. Errors:
-  /// another type, another size; for bool, a byte that is neither 0 nor 1; before anything is
-  /// written.
+  /// Copies the elements, bit for bit, into a range of as many of the same type, in C's order.
+  /// Errors: another type, another size; for bool, a byte that is neither 0 nor 1; before anything
+  /// is written.
   template <class Y>
   requires npy_element<std::ranges::range_value_t<Y>> && std::ranges::contiguous_range<Y>
   void read_exact(Y&& y) const {
@@ -316,10 +317,10 @@ class npy_file {
   std::span<const std::byte> data_;
 };
 
-/// Writes an array of C's order to a file, which appears whole or not at all, from bytes as they are
-/// in memory; `type` as safetensors spells it. Errors: a type that the format has not (npy_options
-/// says which it has); a size that does not fit type and shape; more than 64 dimensions; another
-/// version than 1, 2, 3; big-endian bfloat16; atomic_file's.
+/// Writes an array of C's order to a file, which appears whole or not at all, from bytes as they
+/// are in memory; `type` as safetensors spells it. Errors: a type that the format has not
+/// (npy_options says which it has); a size that does not fit type and shape; more than 64
+/// dimensions; another version than 1, 2, 3; big-endian bfloat16; atomic_file's.
 inline void write_npy_bytes(const std::string& path, std::string_view type,
                             std::span<const std::byte> values,
                             const std::vector<std::uint64_t>& shape,

@@ -3,11 +3,12 @@
 //
 //   const auto h = halfway::detail::read_npy_header(where, name, bytes, options);
 //
-// The format (numpy/lib/format.py, versions 1.0, 2.0 and 3.0): "\x93NUMPY", two bytes of version, the
-// length of the text that follows as 2 bytes (1.0) or 4, little endian; a Python literal
+// The format (numpy/lib/format.py, versions 1.0, 2.0 and 3.0): "\x93NUMPY", two bytes of version,
+// the length of the text that follows as 2 bytes (1.0) or 4, little endian; a Python literal
 // {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), } with blanks and a newline at its end;
-// then the elements. The literal is read by a parser of exactly this much of Python: three keys, each
-// once, a string without escapes, True or False, a tuple of whole numbers. Nothing is evaluated.
+// then the elements. The literal is read by a parser of exactly this much of Python: three keys,
+// each once, a string without escapes, True or False, a tuple of whole numbers. Nothing is
+// evaluated.
 #ifndef HALFWAY_IO_NPY_HEADER_H_
 #define HALFWAY_IO_NPY_HEADER_H_
 
@@ -238,8 +239,8 @@ std::pair<std::string_view, bool> type_of_npy(std::string_view descr, const npy_
 }
 
 // Reads and checks the header of a whole file. Errors, with the file's name: everything that the
-// format does not allow; types other than numbers of 1 to 8 bytes; more or fewer bytes than type and
-// shape take.
+// format does not allow; types other than numbers of 1 to 8 bytes; more or fewer bytes than type
+// and shape take.
 inline npy_header read_npy_header(std::string_view where, std::string_view file,
                                   std::span<const std::byte> bytes, const npy_options& options) {
   const auto refuse = [&](const auto&... problem) {

@@ -7,8 +7,8 @@
 //   file.read("fc1.bias", bias);                              // stored as F16, say: widened exactly
 //   std::span<const float> raw = file.view<float>("norm");    // the mapped memory itself
 //
-// Files are checked in full before anything is returned, as hostile: see safetensors_header.h. Not in
-// halfway.h, since it needs nlohmann/json (find_package(nlohmann_json),
+// Files are checked in full before anything is returned, as hostile: see safetensors_header.h. Not
+// in halfway.h, since it needs nlohmann/json (find_package(nlohmann_json),
 // nlohmann_json::nlohmann_json).
 #ifndef HALFWAY_IO_SAFETENSORS_H_
 #define HALFWAY_IO_SAFETENSORS_H_
@@ -95,8 +95,8 @@ class safetensors_file {
                           static_cast<std::size_t>(t.end - t.begin));
   }
 
-  /// The tensor's elements where they lie in memory, row after row. Errors: no such tensor; stored as
-  /// another type; not aligned for T (the format allows that, the usual writers avoid it).
+  /// The tensor's elements where they lie in memory, row after row. Errors: no such tensor; stored
+  /// as another type; not aligned for T (the format allows that, the usual writers avoid it).
   template <safetensors_element T>
   std::span<const T> view(std::string_view tensor) const {
     const tensor_info& t = at(tensor);
@@ -133,9 +133,9 @@ class safetensors_file {
     return values;
   }
 
-  /// Into elements of another type, as halfway::convert: widening is exact, narrowing rounds once to nearest
-  /// even (past the range: infinity, or what the format has in its place). From F64, F32, F16, BF16,
-  /// F8_* and I32, I8, U8. Errors also: stored as a type without a cast.
+  /// Into elements of another type, as halfway::convert: widening is exact, narrowing rounds once
+  /// to nearest even (past the range: infinity, or what the format has in its place). From F64,
+  /// F32, F16, BF16, F8_* and I32, I8, U8. Errors also: stored as a type without a cast.
   template <detail::convertible_output Y>
   void read(std::string_view tensor, Y&& y) const {
     const tensor_info& t = at(tensor);

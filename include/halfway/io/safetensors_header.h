@@ -3,14 +3,14 @@
 //
 //   const auto h = halfway::detail::read_safetensors_header(where, bytes, options, ignored);
 //
-// The format (huggingface/safetensors, README.md, "Format"): 8 bytes, the length N of the header, little
-// endian; N bytes of JSON that begin with '{' and may end in blanks; then data without gaps. The JSON
-// is {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...}, offsets counted
-// from the end of the header, and may have "__metadata__" with strings.
+// The format (huggingface/safetensors, README.md, "Format"): 8 bytes, the length N of the header,
+// little endian; N bytes of JSON that begin with '{' and may end in blanks; then data without gaps.
+// The JSON is {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...},
+// offsets counted from the end of the header, and may have "__metadata__" with strings.
 //
-// Needs nlohmann/json; its parser is called with a handler that builds no tree and stops at the first
-// event that the format has no place for, so depth is bounded, and memory by a small multiple of the
-// header that is there, whatever it claims.
+// Needs nlohmann/json; its parser is called with a handler that builds no tree and stops at the
+// first event that the format has no place for, so depth is bounded, and memory by a small multiple
+// of the header that is there, whatever it claims.
 #ifndef HALFWAY_IO_SAFETENSORS_HEADER_H_
 #define HALFWAY_IO_SAFETENSORS_HEADER_H_
 
@@ -50,8 +50,8 @@ struct tensor_info {
 /// How strictly a file is read.
 struct safetensors_options {
   /// Accept what the format forbids but cannot be misunderstood: bytes after the last tensor, gaps
-  /// between tensors, tensors of unknown types (which are left out). safetensors_file::ignored() says
-  /// what there was.
+  /// between tensors, tensors of unknown types (which are left out). safetensors_file::ignored()
+  /// says what there was.
   bool lenient = false;
   /// The reference implementation's limit.
   std::uint64_t max_header_bytes = 100'000'000;

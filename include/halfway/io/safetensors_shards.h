@@ -4,8 +4,8 @@
 //   const halfway::safetensors_shards model("model.safetensors.index.json");
 //   auto w = model.file_of("fc1.weight").load_matrix<halfway::bfloat16>("fc1.weight");
 //
-// The index, as the transformers library writes it: {"metadata": {...}, "weight_map": {"fc1.weight":
-// "model-00001-of-00002.safetensors", ...}}, with files in the folder of the index.
+// The index, as the transformers library writes it: {"metadata": {...}, "weight_map":
+// {"fc1.weight": "model-00001-of-00002.safetensors", ...}}, with files in the folder of the index.
 #ifndef HALFWAY_IO_SAFETENSORS_SHARDS_H_
 #define HALFWAY_IO_SAFETENSORS_SHARDS_H_
 
@@ -121,10 +121,10 @@ class shard_index_events {
 /// Every shard is mapped and checked at once, as a safetensors_file is.
 class safetensors_shards {
  public:
-  /// Errors: mapped_file's and safetensors_file's; an index that is not of that form or names a tensor
-  /// twice; a file that is not a plain name (an index must not lead out of its folder); a tensor that
-  /// is not in the file it should be in. A tensor in a file that the index does not name there is an
-  /// error, too, or in lenient mode among ignored().
+  /// Errors: mapped_file's and safetensors_file's; an index that is not of that form or names a
+  /// tensor twice; a file that is not a plain name (an index must not lead out of its folder); a
+  /// tensor that is not in the file it should be in. A tensor in a file that the index does not
+  /// name there is an error, too, or in lenient mode among ignored().
   explicit safetensors_shards(const std::string& index_path,
                               const safetensors_options& options = {})
       : safetensors_shards(mapped_file(index_path).bytes(), index_path, options,
@@ -132,8 +132,8 @@ class safetensors_shards {
                              return safetensors_file(detail::folder_of(index_path) + file, options);
                            }) {}
 
-  /// The same of an index in memory, which is no longer needed afterwards; open(file) opens the shard of
-  /// that plain name. `index_path` is for messages.
+  /// The same of an index in memory, which is no longer needed afterwards; open(file) opens the
+  /// shard of that plain name. `index_path` is for messages.
   safetensors_shards(std::span<const std::byte> index, const std::string& index_path,
                      const safetensors_options& options,
                      const std::function<safetensors_file(const std::string& file)>& open) {

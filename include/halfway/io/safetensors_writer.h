@@ -59,14 +59,15 @@ class safetensors_writer {
     add(name, values, {std::ranges::size(values)});
   }
 
-  /// Of any type of the format, by its name there ("F4", "BOOL", ...). Errors also: an unknown type.
+  /// Of any type of the format, by its name there ("F4", "BOOL", ...). Errors also: an unknown
+  /// type.
   void add_bytes(const std::string& name, const std::string& type,
                  const std::vector<std::uint64_t>& shape, std::span<const std::byte> data) {
     add_entry(name, type, shape, {{}, data.size(), data, {}});
   }
 
-  /// A promised tensor: `make` returns its `bytes` bytes whenever the file is written, of one tensor
-  /// after another, so that a file may be larger than memory. Errors as add_bytes.
+  /// A promised tensor: `make` returns its `bytes` bytes whenever the file is written, of one
+  /// tensor after another, so that a file may be larger than memory. Errors as add_bytes.
   void add_promise(const std::string& name, const std::string& type,
                    const std::vector<std::uint64_t>& shape, std::uint64_t bytes,
                    std::function<std::vector<std::byte>()> make) {

@@ -7,9 +7,9 @@
 //   const std::string signature = key.sign(text, "file:model.safetensors.sha256");
 //   halfway::verifying_key::load("release.pub").verify(text, "text", signature_bytes, "signature");
 //
-// The formats: https://jedisct1.github.io/minisign/, "Signature format" to "Secret key format". Not in
-// halfway.h, and in no other header but integrity.h, since it needs libsodium (find_package(Sodium),
-// here cmake/find/FindSodium.cmake).
+// The formats: https://jedisct1.github.io/minisign/, "Signature format" to "Secret key format". Not
+// in halfway.h, and in no other header but integrity.h, since it needs libsodium
+// (find_package(Sodium), here cmake/find/FindSodium.cmake).
 #ifndef HALFWAY_IO_SIGNING_KEY_H_
 #define HALFWAY_IO_SIGNING_KEY_H_
 
@@ -53,8 +53,8 @@ struct secret_bytes : std::array<unsigned char, n> {
   ~secret_bytes() { sodium_memzero(this->data(), n); }
 };
 
-// Base64 of exactly n bytes, with padding and nothing else; false if it is not that. libsodium 1.0.18
-// takes some characters past ASCII for others.
+// Base64 of exactly n bytes, with padding and nothing else; false if it is not that. libsodium
+// 1.0.18 takes some characters past ASCII for others.
 inline bool decode_base64(std::string_view text, unsigned char* to, std::size_t n) {
   std::size_t size = 0;
   const char* end = nullptr;
@@ -207,8 +207,8 @@ class signing_key {
   /// A new one, of the operating system's random numbers.
   static signing_key generate() { return signing_key(); }
 
-  /// From a file of minisign's. Errors: not such a file; with a password (minisign -G -W makes those
-  /// without); damaged.
+  /// From a file of minisign's. Errors: not such a file; with a password (minisign -G -W makes
+  /// those without); damaged.
   static signing_key load(const std::string& path) { return signing_key(path); }
 
   /// To a file that only its owner may read. Error: atomic_file's.
@@ -235,8 +235,8 @@ class signing_key {
   /// What others check signatures with.
   const verifying_key& public_half() const { return public_; }
 
-  /// The content of a signature file. It is not of the text's hash, so minisign -V and signify -V both
-  /// take it.
+  /// The content of a signature file. It is not of the text's hash, so minisign -V and signify -V
+  /// both take it.
   std::string sign(std::span<const std::byte> text, std::string_view comment) const {
     std::array<unsigned char, 74> bytes{'E', 'd'};
     std::copy(public_.id_.begin(), public_.id_.end(), bytes.data() + 2);
@@ -276,8 +276,8 @@ class signing_key {
                           "keys without"));
     }
     std::copy_n(bytes.data() + 54, 8, public_.id_.data());
-    // The second half of the secret key is the public one, which follows from the first. minisign 0.11
-    // leaves the checksum of a key without a password 0.
+    // The second half of the secret key is the public one, which follows from the first. minisign
+    // 0.11 leaves the checksum of a key without a password 0.
     detail::secret_bytes<crypto_sign_SEEDBYTES> seed;
     std::copy_n(bytes.data() + 62, seed.size(), seed.data());
     crypto_sign_seed_keypair(public_.key_.data(), secret_.data(), seed.data());

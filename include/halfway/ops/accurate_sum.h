@@ -7,8 +7,9 @@
 //   double c = halfway::sum_compensated(x);   // FP32 only, as if with twice the digits
 //
 // Which one: the error of sum and dot is at most d u times the sum of magnitudes, u = 2^-24, d from
-// 6 (64 elements) to 132 (2^18) and little more beyond. If the sum is as large as its terms, that is
-// all one needs. Where terms cancel, the relative error is larger by the condition number, sum |t| /
+// 6 (64 elements) to 132 (2^18) and little more beyond. If the sum is as large as its terms, that
+// is all one needs. Where terms cancel, the relative error is larger by the condition number, sum
+// |t| /
 // |sum t|: with one of 10^8 nothing is left of a sum in FP32. In double six digits are.
 // Compensated sums come to a thousandth or better; they are for hardware that has no double, or to
 // see what such hardware would give.
@@ -133,9 +134,9 @@ double dot_in_double(const X& x, const Y& y, executor_ref on = {}) {
 /// SIAM J. Sci. Comput. 26, 2005). Sum and errors are added in double.
 ///
 /// |error| <= 2^-53 |sum| + gamma(d) gamma(2 d + 2) * sum |x|, gamma(d) = d u / (1 - d u), d = 69
-/// for 4096 elements and 195 for 2^18 (sum_compensated_error_bound in fidelity/error_bound.h). Where
-/// partial sums pass the range of float the result is infinite or NaN, as in sum. 0 if there is
-/// none. Error: null with a size.
+/// for 4096 elements and 195 for 2^18 (sum_compensated_error_bound in fidelity/error_bound.h).
+/// Where partial sums pass the range of float the result is infinite or NaN, as in sum. 0 if there
+/// is none. Error: null with a size.
 template <float_storage_vector X>
 double sum_compensated(const X& x, executor_ref on = {}) {
   const auto v = detail::input_span("halfway::sum_compensated", "x", x);

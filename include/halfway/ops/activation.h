@@ -56,7 +56,8 @@ void relu(const X& x, Y&& y, executor_ref on = {}) {
 }
 
 /// y[i] = x[i] Phi(x[i]), Phi the distribution function of the standard normal distribution: the
-/// exact ("erf") form. 0.99 ULP, also where the result is tiny (PyTorch's loses all digits below -5).
+/// exact ("erf") form. 0.99 ULP, also where the result is tiny (PyTorch's loses all digits below
+/// -5).
 template <float_storage_vector X, float_storage_output_vector Y>
 void gelu(const X& x, Y&& y, executor_ref on = {}) {
   const auto a = detail::check_map("halfway::gelu", x, y);

@@ -58,8 +58,8 @@ struct attention_options {
   std::size_t window = no_window;
   /// Added to the scaled scores; -infinity keeps a query from seeing a key. Element (m, i, j)
   /// belongs to query i and key j of the heads that share mask m: q.heads() / mask.heads()
-  /// consecutive ones, such as all heads of a sequence of a batch. mask.rows() is q.rows(), or 1 for
-  /// all queries; mask.size() is k.rows(). Empty: none.
+  /// consecutive ones, such as all heads of a sequence of a batch. mask.rows() is q.rows(), or 1
+  /// for all queries; mask.size() is k.rows(). Empty: none.
   heads_view<const float> mask = {};
   /// ALiBi (Press et al., 2022): slopes[h] times (j - p) is added to the scaled scores of head h, p
   /// being the place among the keys where the query stands, i + k.rows() - q.rows(). q.heads()
@@ -77,8 +77,8 @@ namespace detail {
 inline constexpr std::size_t attention_row_block = 48;  // of simd/attention-inl.h
 // Rows of a group that keys and values are packed for: packing takes about as long as 10 of them.
 inline constexpr std::size_t attention_task_rows = 528;
-// Up to as many rows of a group, keys and values are read in place: packing would take longer than it
-// saves.
+// Up to as many rows of a group, keys and values are read in place: packing would take longer than
+// it saves.
 inline constexpr std::size_t attention_decode_rows = 8;
 
 // Heads of keys whose tokens lie side by side that are read together: a few KiB, so that memory is
@@ -232,17 +232,17 @@ void run_attention_of_few(const typename Config::Operands& operands, std::size_t
 /// attention).
 ///
 /// q: heads x q_rows x size; k: kv_heads x kv_rows x size; v: kv_heads x kv_rows x v_size; out:
-/// heads x q_rows x v_size, which may be q. Any sizes and any strides (core/heads_view.h), such as one
-/// query and the first kv_rows tokens of a cache. Options (attention_options) add to the scores and
-/// restrict which keys a query sees. Each thread that runs a task keeps 4 (size + v_size + 17) bytes
-/// for each of up to 528 rows, and about 1 KiB * (size + v_size) and 32 KiB more.
+/// heads x q_rows x v_size, which may be q. Any sizes and any strides (core/heads_view.h), such as
+/// one query and the first kv_rows tokens of a cache. Options (attention_options) add to the scores
+/// and restrict which keys a query sees. Each thread that runs a task keeps 4 (size + v_size + 17)
+/// bytes for each of up to 528 rows, and about 1 KiB * (size + v_size) and 32 KiB more.
 ///
 /// Numbers: everything is computed in FP32 but for one case: where q, k and v are bfloat16 and the
-/// CPU has dot product instructions for it, these multiply q with k (subnormal numbers count as zero),
-/// and, unless there are at most eight queries to a head of k, w with v, for which w is rounded to
-/// bfloat16. Maximum, sum and results are always FP32, and out is rounded once, to nearest even. With
-/// u = 2^-24, t_j = the distance of score j from the row's largest, a_j = scale * sum |q||k|, b_j = the
-/// sum of the magnitudes of what a mask and a slope add, and
+/// CPU has dot product instructions for it, these multiply q with k (subnormal numbers count as
+/// zero), and, unless there are at most eight queries to a head of k, w with v, for which w is
+/// rounded to bfloat16. Maximum, sum and results are always FP32, and out is rounded once, to
+/// nearest even. With u = 2^-24, t_j = the distance of score j from the row's largest, a_j =
+/// scale * sum |q||k|, b_j = the sum of the magnitudes of what a mask and a slope add, and
 ///
 ///   d = max over j of (size + 2) u a_j + 3 u (a_j + b_j) + 5 u (t_j + 6) + 2^-20
 /// (2^-8 more with rounded w; no 3 u (a_j + b_j) without mask and slopes), the error of an element
@@ -251,17 +251,18 @@ void run_attention_of_few(const typename Config::Operands& operands, std::size_t
 ///   (2 d + (kv_rows + 8) u) (sum over j of w_j |v_j|)
 /// to first order. The same call gives the same bits on the same target, on any executor.
 ///
-/// A row that sees a score of NaN or +infinity becomes NaN; one whose scores are all -infinity, such
-/// as a row of padding that a mask hides altogether, becomes zero. Values that a query does not see,
-/// or sees with a weight of zero, must be finite: it may multiply them by zero.
+/// A row that sees a score of NaN or +infinity becomes NaN; one whose scores are all -infinity,
+/// such as a row of padding that a mask hides altogether, becomes zero. Values that a query does
+/// not see, or sees with a weight of zero, must be finite: it may multiply them by zero.
 ///
-/// The work is cut by heads of k and blocks of rows, or, for up to eight queries to a head, by heads
-/// and ranges of 512 keys, of which each row's maximum, sum and results are put together in order.
+/// The work is cut by heads of k and blocks of rows, or, for up to eight queries to a head, by
+/// heads and ranges of 512 keys, of which each row's maximum, sum and results are put together in
+/// order.
 ///
 /// Errors, before anything is written: shapes that do not fit; no keys; more queries than keys
-/// where causal; a scale that is not positive and finite; scales of another shape; a mask or slopes of
-/// another shape; a window of 0, or without causal; out sharing memory with k, v or the mask, or with
-/// q other than element for element.
+/// where causal; a scale that is not positive and finite; scales of another shape; a mask or slopes
+/// of another shape; a window of 0, or without causal; out sharing memory with k, v or the mask, or
+/// with q other than element for element.
 template <class Q, class K, class V, class Out>
 requires(attention_float<std::remove_const_t<Q>>&& attention_storage<std::remove_const_t<K>>&&
              std::same_as<std::remove_const_t<K>, std::remove_const_t<V>>&&

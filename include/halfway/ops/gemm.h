@@ -77,8 +77,8 @@ void check_gemm(std::string_view where, matrix_view<const TA> a, matrix_view<con
   check_no_overlap(where, "c", "b", overlap(c, b));
 }
 
-// The kernel's view of checked operands; TA and TB are what the kernel reads. Packed weights make their
-// own.
+// The kernel's view of checked operands; TA and TB are what the kernel reads. Packed weights make
+// their own.
 template <class TA, class TB, class MA, class MB>
 gemm_operands<TA, TB> make_operands(const TA* a_data, const MA& a, const TB* b_data, const MB& b) {
   return {.a = a_data,
@@ -109,8 +109,8 @@ struct packed_access {
     return of_both;
   }
 
-  // More than the caches of one core keep from one product to the next. Measured with 16 rows on Zen 5:
-  // at 4 MiB asking for it ahead of need costs 12%, from 16 MiB on it gains 10 to 30%.
+  // More than the caches of one core keep from one product to the next. Measured with 16 rows on
+  // Zen 5: at 4 MiB asking for it ahead of need costs 12%, from 16 MiB on it gains 10 to 30%.
   static constexpr std::size_t streamed_bytes = std::size_t{8} << 20;
 };
 
@@ -134,8 +134,8 @@ struct gemm_options {
   gemm_health* health = nullptr;
   /// The same bits on every CPU: bfloat16 is widened to float instead of multiplied by dot product
   /// instructions, and multiply-adds are fused where the CPU has none, too. Where neither is the
-  /// case the code is the same. bfloat16 times bfloat16 then has float's rate, and a CPU without AVX2
-  /// emulates the instruction, which is slow.
+  /// case the code is the same. bfloat16 times bfloat16 then has float's rate, and a CPU without
+  /// AVX2 emulates the instruction, which is slow.
   bool reproducible = false;
 };
 
@@ -192,13 +192,15 @@ void run_linear(gemm_operands<TA, TB> operands, const linear_epilogue<TC>& epilo
 /// 8-bit and smaller float, in any mix; c float, half or bfloat16.
 ///
 /// Numbers: products are summed in FP32 in the order of k, alpha, beta and bias are applied in
-/// FP32 (as are scales), and the result is rounded once, to nearest even, to c's type. Error of each
-/// element, with u = 2^-24 (k + 3 roundings, Higham 2002, section 3.1): |error| <= (k + 3) u / (1 - (k + 3) u) *
-/// (|alpha| sum |a||b| + |beta c| + |bias|), plus c's own rounding. Where both operands are
-/// bfloat16 and the CPU has fast dot product instructions for it (Zen 4 and later, Arm; not Intel's,
-/// simd/cpu.h), those are used: they take subnormal inputs and results as zero (gemm_error_bound in
-/// fidelity/error_bound.h says by how much that errs). The same call gives the same bits on the same CPU, on any executor, and for a row whatever rows are beside it; on every target with `reproducible`. Each row scale and column scale adds a
-/// rounding to the k + 3, an activation its own error.
+/// FP32 (as are scales), and the result is rounded once, to nearest even, to c's type. Error of
+/// each element, with u = 2^-24 (k + 3 roundings, Higham 2002, section 3.1): |error| <= (k + 3) u /
+/// (1 - (k + 3) u) * (|alpha| sum |a||b| + |beta c| + |bias|), plus c's own rounding. Where both
+/// operands are bfloat16 and the CPU has fast dot product instructions for it (Zen 4 and later,
+/// Arm; not Intel's, simd/cpu.h), those are used: they take subnormal inputs and results as zero
+/// (gemm_error_bound in fidelity/error_bound.h says by how much that errs). The same call gives the
+/// same bits on the same CPU, on any executor, and for a row whatever rows are beside it; on every
+/// target with `reproducible`. Each row scale and column scale adds a rounding to the k + 3, an
+/// activation its own error.
 ///
 /// Errors, before anything is written: shapes that do not fit, a bias or scale that has neither one
 /// value for each column (row) nor none, c sharing memory with a or b.

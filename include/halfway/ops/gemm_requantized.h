@@ -125,8 +125,8 @@ void run_requantized(const gemm_operands<TA, std::int8_t>& operands, matrix_view
 /// bias allows k up to 65,793 for u8 and 131,071 for s8 without zero point.
 ///
 /// Errors, before anything is written: shapes that do not fit; a bias or scale of another size; a
-/// scale that is not finite and positive; a zero point outside its type; a k, or a bias, with which a
-/// sum might overflow; c sharing memory with a or b.
+/// scale that is not finite and positive; a zero point outside its type; a k, or a bias, with which
+/// a sum might overflow; c sharing memory with a or b.
 template <matrix_like A, matrix_like B, matrix_like C>
 requires(byte_integer<std::remove_const_t<element_of<A>>>&&
              signed_byte<std::remove_const_t<element_of<B>>> &&

@@ -20,9 +20,9 @@ struct gemm_grid {
   std::size_t rows, columns;  // of a block
 
   /// One block, or up to four for each thread, so that a slow one is not waited for (at 1024^3 5%
-  /// faster on two threads than one block each); none so small that waking a thread, which takes tens
-  /// of microseconds, does not pay. Columns are cut where there are enough of them, which each block
-  /// reads on its own; else rows, where b is read (or packed) for each block.
+  /// faster on two threads than one block each); none so small that waking a thread, which takes
+  /// tens of microseconds, does not pay. Columns are cut where there are enough of them, which each
+  /// block reads on its own; else rows, where b is read (or packed) for each block.
   gemm_grid(std::size_t rows_of_c, std::size_t columns_of_c, std::size_t k, std::size_t threads)
       : m(rows_of_c), n(columns_of_c), rows(m), columns(n) {
     constexpr double worth = 1 << 21;  // multiply-adds

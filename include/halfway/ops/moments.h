@@ -27,17 +27,17 @@ namespace halfway {
 
 /// The number of elements, their mean, and the sum of their squared deviations from it, in double.
 ///
-/// Each chunk's moments are computed in two passes in FP32, as by mean_variance, in parts of at most
-/// 2^18 elements, and merged by the formulas of Chan, Golub and LeVeque ("Updating formulae and a
-/// pairwise algorithm for computing sample variances", 1979), which are Welford's for a chunk of one
-/// element. No difference of large squares is ever taken, so a mean that is large against the
-/// deviation does no harm: at 10^6 times the deviation the variance keeps the relative error of one
-/// part, about 5 d u (d of ops/reduce.h, u = 2^-24). Chunks of a few elements cost more each than
-/// long ones.
+/// Each chunk's moments are computed in two passes in FP32, as by mean_variance, in parts of at
+/// most 2^18 elements, and merged by the formulas of Chan, Golub and LeVeque ("Updating formulae
+/// and a pairwise algorithm for computing sample variances", 1979), which are Welford's for a chunk
+/// of one element. No difference of large squares is ever taken, so a mean that is large against
+/// the deviation does no harm: at 10^6 times the deviation the variance keeps the relative error of
+/// one part, about 5 d u (d of ops/reduce.h, u = 2^-24). Chunks of a few elements cost more each
+/// than long ones.
 ///
-/// The same chunks in the same order give the same bits on every CPU and executor; other chunks give
-/// the same values up to rounding. Equal elements have a variance of exactly 0. An infinite element
-/// makes the mean what the sum would be, and the variance NaN; NaN makes both NaN.
+/// The same chunks in the same order give the same bits on every CPU and executor; other chunks
+/// give the same values up to rounding. Equal elements have a variance of exactly 0. An infinite
+/// element makes the mean what the sum would be, and the variance NaN; NaN makes both NaN.
 ///
 /// A value type; not for use by several threads at once (give each its own, then merge).
 class moments_accumulator {

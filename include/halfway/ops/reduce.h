@@ -132,9 +132,9 @@ std::size_t argmax(const X& x) {
 ///
 /// Two passes, the second about a mean from the first (Chan, Golub and LeVeque 1983): the variance
 /// does not suffer where the mean is large against the deviation. Of more than 2^18 elements, each
-/// part's moments are merged in double, as by moments_accumulator (ops/moments.h). Equal elements have
-/// a variance of exactly 0. An infinite element makes the mean what the sum of the elements would be
-/// and the variance NaN. Errors: no elements, null with a size.
+/// part's moments are merged in double, as by moments_accumulator (ops/moments.h). Equal elements
+/// have a variance of exactly 0. An infinite element makes the mean what the sum of the elements
+/// would be and the variance NaN. Errors: no elements, null with a size.
 template <float_storage_vector X>
 mean_and_variance mean_variance(const X& x, executor_ref on = {}) {
   const auto v = detail::input_span("halfway::mean_variance", "x", x);

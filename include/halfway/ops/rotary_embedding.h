@@ -27,8 +27,8 @@
 
 namespace halfway {
 
-/// base^(-2p / size) for p in [0, size / 2): the angles, in radians, by which the pairs of a head of
-/// `size` elements (of those that are rotated) turn from one position to the next (Su et al.,
+/// base^(-2p / size) for p in [0, size / 2): the angles, in radians, by which the pairs of a head
+/// of `size` elements (of those that are rotated) turn from one position to the next (Su et al.,
 /// "RoFormer", 2021). Change them as your model does (scaled for long contexts, for one). Errors:
 /// size odd, base not positive and finite.
 inline std::vector<double> rotary_frequencies(std::size_t size, double base = 10000.0) {
@@ -111,13 +111,13 @@ inline std::vector<double> split_turns(std::span<const double> frequencies, std:
 /// Each pair (a, b) of a row at position t becomes (a cos - b sin, a sin + b cos) of the angle t *
 /// frequencies[p]; elements after the last pair stay as they are. y may be x.
 ///
-/// x and y: heads x rows x size, any strides, any float formats; frequencies: up to size / 2, finite
-/// and at most 1e6 in magnitude; positions from 0 to 2^26 - 1.
+/// x and y: heads x rows x size, any strides, any float formats; frequencies: up to size / 2,
+/// finite and at most 1e6 in magnitude; positions from 0 to 2^26 - 1.
 ///
 /// Numbers: angles are reduced exactly, in double; sines and cosines are FP32 with an error of at
-/// most 2^-22.5, and 2^-51 t |frequencies[p]| more from the rounding of the frequency in turns; both
-/// products and their sum are FP32, and the result is rounded once more, to y's type. The same bits
-/// on every CPU and any executor (the work is cut by rows).
+/// most 2^-22.5, and 2^-51 t |frequencies[p]| more from the rounding of the frequency in turns;
+/// both products and their sum are FP32, and the result is rounded once more, to y's type. The same
+/// bits on every CPU and any executor (the work is cut by rows).
 ///
 /// Errors, before anything is written: shapes that differ, too many frequencies or such as are out
 /// of range, positions that are as many as no rows or out of range, y sharing memory with x other

@@ -136,10 +136,10 @@ inline std::string to_string(const precision_switch& s) {
 
 /// The state of one layer. A value type.
 ///
-/// Upward the first call that shows a fault decides: to the next type that may help (with more range,
-/// room for amax, smaller numbers or more digits), or the last. Downward a call counts as quiet if nothing
-/// speaks against the type in use, nor, with `spare`, against the next cheaper one; the first that is
-/// not begins the count anew.
+/// Upward the first call that shows a fault decides: to the next type that may help (with more
+/// range, room for amax, smaller numbers or more digits), or the last. Downward a call counts as
+/// quiet if nothing speaks against the type in use, nor, with `spare`, against the next cheaper
+/// one; the first that is not begins the count anew.
 ///
 /// The k-th return to a type comes at least quiet_calls * quiet_growth^(k - 1) calls after its last
 /// failure. So with a growth of 2, whatever the values do, n calls have at most
@@ -225,7 +225,8 @@ class adaptive_layer {
     return std::nullopt;
   }
 
-  // Whether going over to a type may help; float16 before bfloat16 has the digits, but not the range.
+  // Whether going over to a type may help; float16 before bfloat16 has the digits, but not the
+  // range.
   bool remedies(dtype to, const finding& f) const {
     const detail::value_set now = detail::values_of(type()), then = detail::values_of(to);
     switch (f.reason) {

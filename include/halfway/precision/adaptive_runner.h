@@ -44,29 +44,31 @@ struct adaptive_runner_options {
   op_table table = {};           ///< of operations and their categories: see assign()
   /// What nodes around layers of 8 bits compute in; see assign().
   cast_policy policy = amp_bf16;
-  /// Every so many runs, and in the run after a switch, the model is also run in FP32, and the layers
-  /// are compared. 0: never; then only range and NaN are watched.
+  /// Every so many runs, and in the run after a switch, the model is also run in FP32, and the
+  /// layers are compared. 0: never; then only range and NaN are watched.
   std::size_t shadow_every = 1024;
   /// Underflow is looked for in one of so many runs of 16 values (numeric_health).
   std::size_t health_stride = 8;
-  /// Runs again whose results are spoilt: where values were infinite, NaN, or at the end of the range.
+  /// Runs again whose results are spoilt: where values were infinite, NaN, or at the end of the
+  /// range.
   bool redo = true;
   /// Called with each result of a shadow run: float32, and read anyway. For health_watch::look
   /// (precision/health_watch.h), which sees there what the layers' type would lose.
   std::function<void(const node_result&)> shadow_observer = {};
 };
 
-/// Every operation that assign() would make narrow is a layer: products and attention with all types
-/// of the ladder that they have a kernel for, others with those of 16 bits and more. What it sees:
+/// Every operation that assign() would make narrow is a layer: products and attention with all
+/// types of the ladder that they have a kernel for, others with those of 16 bits and more. What it
+/// sees:
 ///
-/// - in each run the largest magnitude of what a layer reads, as stored (products of floats tell it,
-///   of other results the elements are read), so
-///   that overflow and NaN switch at once; blamed is the first layer that reads them, not those after
-///   it, and none where the FP32 run has them too;
-/// - in each shadow run the share of its inputs that its type, and the next cheaper one, would flush
-///   to zero, and the SQNR of its result against FP32; blamed is the first layer on each path that is
-///   below the limit. If the fault is its inputs', which pass, more digits won't cure it: it then
-///   ends in float32, and adaptive_layer::helpless counts.
+/// - in each run the largest magnitude of what a layer reads, as stored (products of floats tell
+///   it, of other results the elements are read), so that overflow and NaN switch at once; blamed
+///   is the first layer that reads them, not those after it, and none where the FP32 run has them
+///   too;
+/// - in each shadow run the share of its inputs that its type, and the next cheaper one, would
+///   flush to zero, and the SQNR of its result against FP32; blamed is the first layer on each path
+///   that is below the limit. If the fault is its inputs', which pass, more digits won't cure it:
+///   it then ends in float32, and adaptive_layer::helpless counts.
 ///
 /// A shadow run keeps the results of all nodes in FP32 for its duration. One run at a time.
 class adaptive_runner {

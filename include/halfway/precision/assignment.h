@@ -246,8 +246,8 @@ class colouring {
                                                                           : dtype::float32;
   }
 
-  // Rules 3 and 4: open nodes all of whose inputs are narrow; clear nodes whose values are only read
-  // narrow.
+  // Rules 3 and 4: open nodes all of whose inputs are narrow; clear nodes whose values are only
+  // read narrow.
   void allow_followers() {
     for (node_id id = 0; id < g_.size(); ++id) {
       if (colours_[id] != colour::open) continue;
@@ -311,20 +311,20 @@ class colouring {
 ///   5. What remains computes in float32.
 ///
 /// Where an infer node has both narrow and float32 inputs, as a residual sum does, TensorFlow makes
-/// it narrow if a product follows, to save a cast; here it stays float32, as under autocast, and the
-/// kernel before it writes float32 without a cast.
+/// it narrow if a product follows, to save a cast; here it stays float32, as under autocast, and
+/// the kernel before it writes float32 without a cast.
 ///
-/// rules.layers are applied before rule 1, by name or pattern; a layer set to float32 is not narrow to
-/// its neighbours, but does not deny what follows it. Operations that rules.ops sets to a type count
-/// as allowed in it, refused ones as denied. Types of 8 bits do not spread to other nodes: as
+/// rules.layers are applied before rule 1, by name or pattern; a layer set to float32 is not narrow
+/// to its neighbours, but does not deny what follows it. Operations that rules.ops sets to a type
+/// count as allowed in it, refused ones as denied. Types of 8 bits do not spread to other nodes: as
 /// neighbours they count as policy.compute where that has 16 bits, else as float32. Inputs count as
 /// nodes of their type; parameters, which are cast once, do not count. policy.output is the type of
 /// the results; policy.params is not used, as parameters are FP32 masters.
 ///
 /// Where a list or a pattern asks for a type that an operation has no kernel in (can_compute), it
 /// computes in float32. Errors: a layer's own rule that asks for one; an operation that rules.ops
-/// does not know, with the nearest names; a rule that matches no layer; a policy.compute that is none
-/// of graph_compute_types.
+/// does not know, with the nearest names; a rule that matches no layer; a policy.compute that is
+/// none of graph_compute_types.
 inline precision_assignment assign(const graph& g, const precision_rules& rules) {
   const dtype compute = rules.policy.compute;
   if (std::ranges::find(graph_compute_types, compute) == graph_compute_types.end()) {
@@ -343,8 +343,8 @@ inline precision_assignment assign(const graph& g, const cast_policy& policy,
   return assign(g, rules);
 }
 
-/// Every operation in one type, whatever is known of it ("FP16 everywhere"); float32 where it has no
-/// kernel in that type. Error: none of graph_compute_types.
+/// Every operation in one type, whatever is known of it ("FP16 everywhere"); float32 where it has
+/// no kernel in that type. Error: none of graph_compute_types.
 inline precision_assignment assign_all(const graph& g, dtype type) {
   if (std::ranges::find(graph_compute_types, type) == graph_compute_types.end()) {
     fail(detail::concat("halfway::assign_all: type (", name(type),

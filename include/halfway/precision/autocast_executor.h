@@ -46,9 +46,9 @@ class carried_autocast {
   const autocast* scope_;
 };
 
-/// An executor that runs its tasks on another, in the scope of the thread that calls run(), or in none
-/// if that is in none; afterwards each thread is again where it was. The tasks share that scope's cache
-/// of casted weights. The other executor must outlive this one.
+/// An executor that runs its tasks on another, in the scope of the thread that calls run(), or in
+/// none if that is in none; afterwards each thread is again where it was. The tasks share that
+/// scope's cache of casted weights. The other executor must outlive this one.
 template <executor E>
 class autocast_executor {
  public:
@@ -68,8 +68,8 @@ class autocast_executor {
   E* engine_;
 };
 
-/// `f` as a callable that runs in the scope that the calling thread is in now, whenever and wherever
-/// it is called: it holds a copy of the state.
+/// `f` as a callable that runs in the scope that the calling thread is in now, whenever and
+/// wherever it is called: it holds a copy of the state.
 template <class F>
 auto in_current_scope(F&& f) {
   return [state = autocast::current(), call = std::forward<F>(f)](auto&&... arguments) mutable {

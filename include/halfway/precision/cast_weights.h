@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A parameter in the type that a layer computes in, cast at most once in an autocast scope as long as
-// no optimizer steps.
+// A parameter in the type that a layer computes in, cast at most once in an autocast scope as long
+// as no optimizer steps.
 //
 //   const halfway::autocast scope(halfway::dtype::bfloat16);
 //   const auto w = halfway::cast_weights<halfway::bfloat16>(weight);   // a matrix of bfloat16

@@ -240,8 +240,8 @@ class shape_inference {
 /// compute, and in which types, is stated in ops/.
 class graph {
  public:
-  /// Values that each run is given: floats, or int32 for the ids of embedding. Errors: an empty name
-  /// or one that exists; another integer type.
+  /// Values that each run is given: floats, or int32 for the ids of embedding. Errors: an empty
+  /// name or one that exists; another integer type.
   node_id input(std::string_view name, tensor_shape shape, dtype type = dtype::float32) {
     if (!is_floating(type) && type != dtype::int32) {
       fail(detail::concat("halfway::graph::input: ", detail::quoted(name), ": type (",
@@ -256,9 +256,9 @@ class graph {
                   {std::string(name), node_kind::parameter, {}, {}, shape, dtype::float32, {}});
   }
 
-  /// Errors: an empty name or one that exists; an input that is no node; an operation whose shape is
-  /// neither known nor given, with the nearest names; a number of inputs, shapes or attributes that
-  /// the operation does not take. Messages name the layer, the operation and the shapes.
+  /// Errors: an empty name or one that exists; an input that is no node; an operation whose shape
+  /// is neither known nor given, with the nearest names; a number of inputs, shapes or attributes
+  /// that the operation does not take. Messages name the layer, the operation and the shapes.
   node_id add(std::string_view name, std::string_view op_name, std::span<const node_id> inputs,
               const op_attributes& attributes = {}) {
     std::vector<tensor_shape> shapes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What runs each operation of a graph on tensors whose types are known at run time only, with few
-// instantiations of few kernels: rows and elements are computed by the kernels of float, on blocks that
-// are widened before and rounded after.
+// instantiations of few kernels: rows and elements are computed by the kernels of float, on blocks
+// that are widened before and rounded after.
 #ifndef HALFWAY_PRECISION_GRAPH_KERNELS_H_
 #define HALFWAY_PRECISION_GRAPH_KERNELS_H_
 

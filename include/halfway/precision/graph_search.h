@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Precision search on a graph: its products and attention as units, calibration batches, and what the
-// outputs are worth against those in FP32.
+// Precision search on a graph: its products and attention as units, calibration batches, and what
+// the outputs are worth against those in FP32.
 //
 //   halfway::graph_evaluator evaluate(g, 4, [&](const auto& plan, std::size_t batch) {
 //     return runner.run(plan, {{"x", batches[batch]}});
@@ -46,8 +46,8 @@ using graph_run = std::function<graph_outputs(const precision_plan&, std::size_t
 using graph_metric =
     std::function<double(std::span<const graph_outputs> baseline, std::span<const graph_outputs>)>;
 
-/// SQNR in decibels of all elements of one output. NaN if the candidate has NaN or infinity where the
-/// baseline has a number.
+/// SQNR in decibels of all elements of one output. NaN if the candidate has NaN or infinity where
+/// the baseline has a number.
 inline graph_metric sqnr_metric(std::size_t output = 0) {
   return
       [output](std::span<const graph_outputs> baseline, std::span<const graph_outputs> candidate) {
@@ -96,9 +96,9 @@ struct graph_search_options {
   int turns = 3;
 };
 
-/// A search_evaluator of a graph. Units are the operations of category lower_precision, in order, with
-/// those of options.types that they have a kernel for, float32 first; all others follow from these by
-/// assign(). Bytes are those of the parameters as the plan stores them.
+/// A search_evaluator of a graph. Units are the operations of category lower_precision, in order,
+/// with those of options.types that they have a kernel for, float32 first; all others follow from
+/// these by assign(). Bytes are those of the parameters as the plan stores them.
 ///
 /// The graph must stay. Errors: no batches; no function; whatever `run` fails with.
 class graph_evaluator {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors whose types are known at run time only: read as floats and rounded after, a block at a time
-// that stays in the cache; casts.
+// Tensors whose types are known at run time only: read as floats and rounded after, a block at a
+// time that stays in the cache; casts.
 #ifndef HALFWAY_PRECISION_GRAPH_TENSOR_H_
 #define HALFWAY_PRECISION_GRAPH_TENSOR_H_
 

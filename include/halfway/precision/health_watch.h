@@ -33,14 +33,15 @@ struct health_watch_options {
   /// Of a run that is looked at, one of so many runs of 16 values is (numeric_health). The
   /// histograms of exponents count all.
   std::size_t stride = 1;
-  /// What would become of the values in this type, where they are stored in a wider one: values that
-  /// have been flushed to zero show nowhere else. Narrower ones are taken as they are.
+  /// What would become of the values in this type, where they are stored in a wider one: values
+  /// that have been flushed to zero show nowhere else. Narrower ones are taken as they are.
   dtype target = dtype::float32;
 };
 
-/// Exports the health of each node's results, by the node's name (numeric_health_metrics), and their
-/// exponents by operation and format (exponent_metrics). A run that is not looked at is a run
-/// without an observer: it does no work for this. The registry must outlive this; one run at a time.
+/// Exports the health of each node's results, by the node's name (numeric_health_metrics), and
+/// their exponents by operation and format (exponent_metrics). A run that is not looked at is a run
+/// without an observer: it does no work for this. The registry must outlive this; one run at a
+/// time.
 class health_watch {
  public:
   /// Error: a target that numeric_health cannot judge.

@@ -32,8 +32,8 @@ class precision_metrics {
         .add();
   }
 
-  /// Sets each layer's bytes, and counts its helpless calls since the last call of this. Layers that
-  /// are new get their metrics. Give it the same adaptive_precision each time.
+  /// Sets each layer's bytes, and counts its helpless calls since the last call of this. Layers
+  /// that are new get their metrics. Give it the same adaptive_precision each time.
   void update(const adaptive_precision& adaptive) {
     for (std::size_t i = layers_.size(); i < adaptive.size(); ++i) {
       layers_.push_back({telemetry::detail::get_gauge(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations of the user's. One that has only an FP32 kernel runs on half and bfloat16 too: its inputs
-// are widened, which is exact, and its result is rounded once. Casts are counted.
+// Operations of the user's. One that has only an FP32 kernel runs on half and bfloat16 too: its
+// inputs are widened, which is exact, and its result is rounded once. Casts are counted.
 //
 //   halfway::op_registry registry;
 //   registry.add("swish", [](auto inputs, halfway::matrix_view<float> y) { ... inputs[0](i, j) ... });
@@ -102,7 +102,8 @@ struct widened_input {
 /// From names to kernels. Run from any number of threads once all are added.
 class op_registry {
  public:
-  /// Registers an operation by its FP32 kernel. Errors: an empty name or kernel; the operation exists.
+  /// Registers an operation by its FP32 kernel. Errors: an empty name or kernel; the operation
+  /// exists.
   void add(std::string_view op_name, op_kernel<float> kernel) {
     constexpr std::string_view where = "halfway::op_registry::add";
     if (op_name.empty()) fail(detail::concat(where, ": op_name is empty"));
@@ -114,8 +115,9 @@ class op_registry {
     }
   }
 
-  /// Adds a kernel for calls all of whose operands are of type T, to an operation that exists. Errors:
-  /// an unknown operation, with the nearest names; an empty kernel; a second one for the same type.
+  /// Adds a kernel for calls all of whose operands are of type T, to an operation that exists.
+  /// Errors: an unknown operation, with the nearest names; an empty kernel; a second one for the
+  /// same type.
   template <float_storage T>
   requires(!std::same_as<T, float>) void add_kernel(std::string_view op_name, op_kernel<T> kernel) {
     constexpr std::string_view where = "halfway::op_registry::add_kernel";
@@ -138,13 +140,14 @@ class op_registry {
     return all;
   }
 
-  /// Runs the operation: y = op(x...), each operand a matrix or a contiguous range (one row) of float
-  /// or any minifloat, in any mix. The kernel for their type, if all have one type and there is such a
-  /// kernel, unless an autocast scope puts the operation, which its table must know for that, into
-  /// another type. Else the FP32 kernel: inputs are widened exactly, the result is rounded once, to
-  /// nearest even. If it throws, y is as before where it isn't float. y may share memory with an input
-  /// that is widened or where it is rounded itself; else it is for the kernel to allow.
-  /// Errors: an unknown operation, with the nearest names; what a scope refuses; what the kernel finds.
+  /// Runs the operation: y = op(x...), each operand a matrix or a contiguous range (one row) of
+  /// float or any minifloat, in any mix. The kernel for their type, if all have one type and there
+  /// is such a kernel, unless an autocast scope puts the operation, which its table must know for
+  /// that, into another type. Else the FP32 kernel: inputs are widened exactly, the result is
+  /// rounded once, to nearest even. If it throws, y is as before where it isn't float. y may share
+  /// memory with an input that is widened or where it is rounded itself; else it is for the kernel
+  /// to allow. Errors: an unknown operation, with the nearest names; what a scope refuses; what the
+  /// kernel finds.
   template <class Y, class... X>
   requires(detail::float_operand<std::remove_reference_t<Y>> &&
            (detail::float_operand<const X> && ...)) void run(std::string_view op_name, Y&& y,

@@ -11,9 +11,9 @@
 // The defaults begin with the lists of PyTorch's autocast on CPU. Where those leave an operation
 // out and the ones for CUDA put it into float32 (softmax, norms, exp, sums), ours do so too:
 // "unlisted" in PyTorch means that its CPU kernel widens by itself, which says nothing of the
-// result that is stored. binary_cross_entropy is refused as on CUDA, for what it would meet: PyTorch's
-// CPU lists compute it in float32, after the probability has been rounded. Given inputs of float32
-// it runs.
+// result that is stored. binary_cross_entropy is refused as on CUDA, for what it would meet:
+// PyTorch's CPU lists compute it in float32, after the probability has been rounded. Given inputs
+// of float32 it runs.
 #ifndef HALFWAY_PRECISION_OP_TABLE_H_
 #define HALFWAY_PRECISION_OP_TABLE_H_
 

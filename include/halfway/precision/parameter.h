@@ -130,8 +130,8 @@ class parameter {
   /// To read; valid as long as the memory is.
   matrix_view<const float> values() const { return values_; }
 
-  /// Access for writing: `optimizer.step(state, weight.write(), gradient)`. Error: the parameter was
-  /// moved from.
+  /// Access for writing: `optimizer.step(state, weight.write(), gradient)`. Error: the parameter
+  /// was moved from.
   writer write() { return {values_, identity()}; }
 
   /// After its values were written in a way that it can't know of. Error: moved from.

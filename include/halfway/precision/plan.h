@@ -79,9 +79,9 @@ struct precision_plan {
   std::size_t traffic_bytes = 0;    ///< that `steps` read and write, parameters included
 };
 
-/// Can an operation's kernel write its result in this type, rounded once, from FP32? Then storing it
-/// so is no cast. Sums of products in 8 bits need a scale that is known after them only; an operation
-/// of the user's writes float32.
+/// Can an operation's kernel write its result in this type, rounded once, from FP32? Then storing
+/// it so is no cast. Sums of products in 8 bits need a scale that is known after them only; an
+/// operation of the user's writes float32.
 inline bool writes_directly(std::string_view op_name, dtype type) {
   if (type == dtype::float32) return true;
   if (detail::find_graph_op(op_name) == nullptr) return false;
@@ -261,7 +261,8 @@ class planner {
       }
       for (const stored_as& s : more) stored.insert({s, {}});
       if (stored.empty()) continue;
-      // A kernel writes the one rounding that all others follow, if it can; else its result as it is.
+      // A kernel writes the one rounding that all others follow, if it can; else its result as it
+      // is.
       const dtype own = g_.node(id).type;
       const stored_as exact{{}, own};
       if (is_op(id)) {
@@ -444,14 +445,15 @@ class planner {
 /// A kernel writes its result once, in a type of its own choice (writes_directly): that is not a
 /// cast. A cast is a pass that reads a tensor in one type and writes it in another; to int8 it
 /// chooses a scale for each row as well. Under these rules no plan has fewer casts: every tensor
-/// beyond the one that a kernel writes takes one, and each that is stored is either read or the only
-/// way to one that is. Parameters are cast before the first run. What no output needs is left out.
+/// beyond the one that a kernel writes takes one, and each that is stored is either read or the
+/// only way to one that is. Parameters are cast before the first run. What no output needs is left
+/// out.
 ///
 /// With options.fuse, one step computes
-/// - linear or matmul and an activation, where nothing else reads the sums: these are not rounded in
-///   between, so the activation's own type does not matter;
-/// - add of two float32 tensors of one shape and a float32 layernorm or rmsnorm of the sum, which is
-///   stored where others read it too; the bits are those of two steps.
+/// - linear or matmul and an activation, where nothing else reads the sums: these are not rounded
+///   in between, so the activation's own type does not matter;
+/// - add of two float32 tensors of one shape and a float32 layernorm or rmsnorm of the sum, which
+///   is stored where others read it too; the bits are those of two steps.
 ///
 /// Errors: an assignment of another size, or with a type that a node has no kernel for; a graph
 /// without outputs; inputs, converts or an output in a type that tensors are not stored in.

@@ -139,8 +139,8 @@ inline std::string to_string(const precision_plan& plan, const graph& g) {
 }
 
 /// A digraph of Graphviz: inputs and parameters as boxes, operations as boxes coloured by the type
-/// that they compute in, casts as ellipses, fused operations in a frame; edges bear the type that is
-/// stored. Parameters stand once, with the type that they are read in.
+/// that they compute in, casts as ellipses, fused operations in a frame; edges bear the type that
+/// is stored. Parameters stand once, with the type that they are read in.
 inline std::string to_dot(const precision_plan& plan, const graph& g) {
   std::string dot = "digraph plan {\n  rankdir=TB;\n  node [fontname=\"sans-serif\"];\n";
   std::vector<std::string> writer(plan.tensors.size());  // the vertex that a tensor comes from

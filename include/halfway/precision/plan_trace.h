@@ -16,10 +16,10 @@
 
 namespace halfway::detail {
 
-/// op: the operation, "linear+gelu" where two are fused, "cast". layer: the node's name. shape: of a
-/// product m x n x k, of others the result's. precision: the types of the first input, of the second
-/// operand or the first parameter ("-" where there is none), and of the result. bytes: what the step
-/// reads and writes, parameters included.
+/// op: the operation, "linear+gelu" where two are fused, "cast". layer: the node's name. shape: of
+/// a product m x n x k, of others the result's. precision: the types of the first input, of the
+/// second operand or the first parameter ("-" where there is none), and of the result. bytes: what
+/// the step reads and writes, parameters included.
 inline void describe_step(const graph& g, const precision_plan& plan, const plan_step& step,
                           telemetry::trace_event& e) {
   const plan_tensor& in = plan.tensors[step.reads.front()];

@@ -19,8 +19,8 @@
 //   chain exp log = allowed
 //   layer "a name = with blanks" = half    # quoted, with \" and \\ and \n as in C
 //
-// To the right stands a type that parse_dtype knows or a category. Which rule holds does not depend on
-// the order of lines, but that the last pattern of several wins: see precision_rules.h.
+// To the right stands a type that parse_dtype knows or a category. Which rule holds does not depend
+// on the order of lines, but that the last pattern of several wins: see precision_rules.h.
 #ifndef HALFWAY_PRECISION_POLICY_FILE_H_
 #define HALFWAY_PRECISION_POLICY_FILE_H_
 
@@ -305,9 +305,9 @@ class policy_file_reader {
 
 }  // namespace detail
 
-/// Reads the text of a policy file; `source` is its name in messages. `base` holds the operations that
-/// the program knows. Errors name the source, the line and the nearest names: an unknown operation, type
-/// or category; the same thing set twice; a line that is no statement; no policy.
+/// Reads the text of a policy file; `source` is its name in messages. `base` holds the operations
+/// that the program knows. Errors name the source, the line and the nearest names: an unknown
+/// operation, type or category; the same thing set twice; a line that is no statement; no policy.
 inline precision_rules parse_policy_file(std::string_view text, std::string_view source = "policy",
                                          op_table base = {}) {
   return detail::policy_file_reader("halfway::parse_policy_file", source, std::move(base))

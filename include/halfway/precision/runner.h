@@ -142,7 +142,8 @@ class graph_runner {
     }
   }
 
-  /// The kernel of an operation of the user's. Errors: an operation that the library computes; null.
+  /// The kernel of an operation of the user's. Errors: an operation that the library computes;
+  /// null.
   void add_kernel(std::string_view op_name, float_kernel kernel) {
     constexpr std::string_view where = "halfway::graph_runner::add_kernel: ";
     if (detail::find_graph_op(op_name) != nullptr) {
@@ -171,22 +172,23 @@ class graph_runner {
   /// scales of int8; working_bytes(plan) estimates it (precision/plan_memory.h).
   std::size_t working_bytes() const { return working_bytes_; }
 
-  /// Runs a plan of this graph; returns the values of its outputs, in order, as floats. The first run
-  /// of a type casts and packs the parameters.
+  /// Runs a plan of this graph; returns the values of its outputs, in order, as floats. The first
+  /// run of a type casts and packs the parameters.
   ///
   /// Numbers: every node's are those of its operation in ops/ for inputs rounded to the node's type
   /// (precision/plan.h), computed by the kernels of float and rounded once to the type that is
   /// written; products by gemm for operands of their type. In float8_e4m3fn casts saturate at 448,
-  /// and a product's weights have a power of two for each column. In int8 an element x of a row with
-  /// largest magnitude a is the nearest integer to x / (a / 127), as are weights by columns; sums are
-  /// exact in int32; result = sum * (row scale * column scale) + bias, with a rounding each; a row
-  /// with infinity or NaN becomes NaN. The same bits on any executor.
+  /// and a product's weights have a power of two for each column. In int8 an element x of a row
+  /// with largest magnitude a is the nearest integer to x / (a / 127), as are weights by columns;
+  /// sums are exact in int32; result = sum * (row scale * column scale) + bias, with a rounding
+  /// each; a row with infinity or NaN becomes NaN. The same bits on any executor.
   ///
-  /// Errors: a plan of another graph; an input that is missing, unknown, or of another type or shape;
-  /// an operation without kernel; an id past an embedding's table.
+  /// Errors: a plan of another graph; an input that is missing, unknown, or of another type or
+  /// shape; an operation without kernel; an id past an embedding's table.
   ///
   /// Each step is a span of the trace, within one of the run, where a recorder is set
-  /// (telemetry/trace.h); the first run's spans have the casts and the packing of parameters in them.
+  /// (telemetry/trace.h); the first run's spans have the casts and the packing of parameters in
+  /// them.
   std::vector<matrix<float>> run(const precision_plan& plan, const graph_inputs& inputs,
                                  const run_options& options = {}) {
     check(plan, inputs);

@@ -20,8 +20,8 @@ inline std::atomic<std::size_t>& scalers_alive() {
 
 }  // namespace detail
 
-/// A member of whatever scales losses: counted while it lives, if it is told so. Equal to any other,
-/// so that a scaler stays comparable by its state alone.
+/// A member of whatever scales losses: counted while it lives, if it is told so. Equal to any
+/// other, so that a scaler stays comparable by its state alone.
 class scaler_presence {
  public:
   /// False: a scaler that scales by 1.
@@ -53,8 +53,8 @@ class scaler_presence {
   bool counts_;
 };
 
-/// Whether a loss_scaler other than loss_scaler::fixed(1) lives anywhere in the process. A scaler of
-/// the user's own has a scaler_presence as a member.
+/// Whether a loss_scaler other than loss_scaler::fixed(1) lives anywhere in the process. A scaler
+/// of the user's own has a scaler_presence as a member.
 inline bool a_loss_scaler_exists() {
   return detail::scalers_alive().load(std::memory_order_relaxed) != 0;
 }

@@ -168,8 +168,8 @@ class precision_search {
   // ---- Greedy
 
   /// Assignments from the reference to the cheapest, each with one more unit cheaper: always that
-  /// step which saves the most for what it loses. Where losses and gains add up, each is the best for
-  /// its loss but for the last unit's share (the greedy of the multiple-choice knapsack).
+  /// step which saves the most for what it loses. Where losses and gains add up, each is the best
+  /// for its loss but for the last unit's share (the greedy of the multiple-choice knapsack).
   std::vector<choice> greedy_path() const {
     std::vector<choice> path = {choice(units_.size())};
     for (;;) {
@@ -325,17 +325,17 @@ class precision_search {
 
 }  // namespace detail
 
-/// Looks for the cheapest types within options.budget. Where there are no more assignments than may be
-/// measured, all are: the result is the optimum. Else first the reference, each unit alone in each of
-/// its types, and all in one type, from which the costs of types and of casts between neighbours are
-/// told apart; then a greedy path by what single units save and lose, of which bisection finds the
-/// last assignment within the budget; then, from there and from the ends, changes of whole stretches
-/// of units (chunks of all sizes, as delta debugging takes them) and exchanges between two units, as
-/// long as one is measured to be cheaper and within the budget. Only changes that promise to be are
-/// measured; none twice.
+/// Looks for the cheapest types within options.budget. Where there are no more assignments than may
+/// be measured, all are: the result is the optimum. Else first the reference, each unit alone in
+/// each of its types, and all in one type, from which the costs of types and of casts between
+/// neighbours are told apart; then a greedy path by what single units save and lose, of which
+/// bisection finds the last assignment within the budget; then, from there and from the ends,
+/// changes of whole stretches of units (chunks of all sizes, as delta debugging takes them) and
+/// exchanges between two units, as long as one is measured to be cheaper and within the budget.
+/// Only changes that promise to be are measured; none twice.
 ///
-/// The result is an assignment that was measured within the budget, not a promise for other data. At
-/// most options.max_evaluations are measured. The same measurements give the same result.
+/// The result is an assignment that was measured within the budget, not a promise for other data.
+/// At most options.max_evaluations are measured. The same measurements give the same result.
 ///
 /// Errors: a unit without types; options out of range; no evaluator.
 inline search_result search_precision(std::span<const search_unit> units,

@@ -38,8 +38,8 @@ struct expected_choice {
 /// Up to so many units pairs, and all stretches of units, are few enough to look at each.
 inline constexpr std::size_t few_units = 16;
 
-/// Cost: the sum of what each unit's type costs, and of a cast where two neighbours differ. Loss: what
-/// units alone lose, and a correlation for each pair.
+/// Cost: the sum of what each unit's type costs, and of a cast where two neighbours differ. Loss:
+/// what units alone lose, and a correlation for each pair.
 class search_model {
  public:
   using choice = type_choice;
@@ -122,8 +122,8 @@ class search_model {
   static constexpr int sweeps = 4;
 
   /// For each unit what a type of its own costs more than the reference, and what it costs that the
-  /// next unit has another type (a cast): what explains the measured costs best, by Kaczmarz's method
-  /// of projections. Single units alone would not tell the one from the other.
+  /// next unit has another type (a cast): what explains the measured costs best, by Kaczmarz's
+  /// method of projections. Single units alone would not tell the one from the other.
   void fit_costs() {
     for (int sweep = 0; sweep != sweeps; ++sweep) {
       for (const auto& [c, seen] : measured_) {
@@ -141,8 +141,8 @@ class search_model {
   bool is_cast(const choice& c, std::size_t u) const {
     return u + 1 != c.size() && units_[u].types[c[u]] != units_[u + 1].types[c[u + 1]];
   }
-  /// Errors of units add up as vectors do: losses l and m to l + m + 2 r sqrt(l m). The correlations r
-  /// of pairs that explain the measured losses best, in the same way.
+  /// Errors of units add up as vectors do: losses l and m to l + m + 2 r sqrt(l m). The
+  /// correlations r of pairs that explain the measured losses best, in the same way.
   void fit_losses() {
     const std::size_t n = units_.size();
     if (n > few_units) return;  // there would be too many: taken for 0

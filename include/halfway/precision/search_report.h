@@ -128,8 +128,8 @@ inline std::string to_table(const search_result& r) {
   return text;
 }
 
-/// One object: units, budget, best, front, sensitivities, evaluations. Numbers that JSON does not have
-/// (infinite SQNR, NaN) are null.
+/// One object: units, budget, best, front, sensitivities, evaluations. Numbers that JSON does not
+/// have (infinite SQNR, NaN) are null.
 inline std::string to_json(const search_result& r) {
   using detail::concat;
   using detail::json_number;
@@ -159,8 +159,9 @@ inline std::string to_json(const search_result& r) {
   return text + "\n  ]\n}\n";
 }
 
-/// Fidelity over bytes and over seconds, side by side: all points that were measured small, the front
-/// full, the best with a ring, the budget as a line. Points without a finite fidelity are left out.
+/// Fidelity over bytes and over seconds, side by side: all points that were measured small, the
+/// front full, the best with a ring, the budget as a line. Points without a finite fidelity are
+/// left out.
 inline std::string to_svg(const search_result& r) {
   using detail::concat;
   using detail::digits_of;

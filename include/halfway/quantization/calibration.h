@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which range of the observed values to quantize: all of it, or less, where clipping a few costs less
-// than coarser steps for all.
+// Which range of the observed values to quantize: all of it, or less, where clipping a few costs
+// less than coarser steps for all.
 //
 //   const auto params = halfway::calibrate(observer, halfway::dtype::int8,
 //                                          halfway::affine_scheme::symmetric,
@@ -93,8 +93,8 @@ inline double squared_error(std::span<const histogram_bin> bins, value_interval 
   return total;
 }
 
-// Fractions of the range to try, from 1 down by eighths of a power of two, and those about the best,
-// 16 times as fine. Returns the best for `cost`; of equals the largest.
+// Fractions of the range to try, from 1 down by eighths of a power of two, and those about the
+// best, 16 times as fine. Returns the best for `cost`; of equals the largest.
 template <class Cost>
 double best_fraction(double smallest, Cost&& cost) {
   double best = 1.0, least = cost(1.0);
@@ -168,7 +168,8 @@ struct even_histogram {
 };
 
 // Up to `knee` a bin's values are spread evenly over it; the few beyond are in its middle, so that
-// one far away does not fill bins without number. Zeros, which any scale is exact for, are left out.
+// one far away does not fill bins without number. Zeros, which any scale is exact for, are left
+// out.
 inline even_histogram make_even(std::span<const histogram_bin> magnitudes, double knee,
                                 std::size_t bins_to_knee) {
   even_histogram h{knee / static_cast<double>(bins_to_knee), {}};
@@ -253,30 +254,30 @@ inline value_interval least_entropy_range(const histogram_observer& h, dtype typ
 /// The range to quantize values to codes of `type` in, from those observed:
 ///
 /// - min_max: from the smallest to the largest.
-/// - percentile: with p percent, symmetric: from -t to t, cut to the observed range, where t is the p
-///   percent quantile of the magnitudes; asymmetric: from the (100 - p) / 2 to the
-///   100 - (100 - p) / 2 percent quantile.
+/// - percentile: with p percent, symmetric: from -t to t, cut to the observed range, where t is the
+///   p percent quantile of the magnitudes; asymmetric: from the (100 - p) / 2 to the 100 - (100 -
+///   p) / 2 percent quantile.
 /// - mse: the range that minimizes sum (x - dequantized(quantized(x)))^2 with choose_affine_params,
-///   values taken as spread evenly over their bins; for a bin [a, b] the mean of the squared error is
-///   an integral with a closed form, whose inner part is s^3 (F(b / s) - F(a / s)), F(x) = n / 12 +
-///   (x - n)^3 / 3, n = round(x). The ends are searched for as fractions of the observed ones, by
-///   eighths of powers of two, then by 1/128s. (Asymmetric: one end after the other, twice, which
-///   finds a minimum in each end, not always that in both.)
+///   values taken as spread evenly over their bins; for a bin [a, b] the mean of the squared error
+///   is an integral with a closed form, whose inner part is s^3 (F(b / s) - F(a / s)), F(x) = n /
+///   12 + (x - n)^3 / 3, n = round(x). The ends are searched for as fractions of the observed ones,
+///   by eighths of powers of two, then by 1/128s. (Asymmetric: one end after the other, twice,
+///   which finds a minimum in each end, not always that in both.)
 /// - entropy: t that minimizes KL(P || Q), as TensorRT chooses: P is the histogram of magnitudes in
-///   bins of one width up to t, with all that lies beyond added to the last bin; Q is what remains of
-///   it, without what lies beyond, after the bins of each level (128 levels for int8; all codes where
-///   values have one sign and the scheme is asymmetric) that hold something were made equal.
+///   bins of one width up to t, with all that lies beyond added to the last bin; Q is what remains
+///   of it, without what lies beyond, after the bins of each level (128 levels for int8; all codes
+///   where values have one sign and the scheme is asymmetric) that hold something were made equal.
 ///   TensorRT's bins are 1/2048 of the largest magnitude, which one outlier can make useless; here
-///   they are 1/16 of a level for t at the 99.99 percent quantile. Zeros are left out, and Q is mixed
-///   with 1e-4 of an even distribution, so that KL is finite. Source: Migacz, "8-bit inference with
-///   TensorRT", 2017.
+///   they are 1/16 of a level for t at the 99.99 percent quantile. Zeros are left out, and Q is
+///   mixed with 1e-4 of an even distribution, so that KL is finite. Source: Migacz, "8-bit
+///   inference with TensorRT", 2017.
 ///
 /// Hard inputs: of values that are all zero the range is 0 to 0, of one constant from it to it
 /// (choose_affine_params extends both to hold zero); infinities and NaNs were left out
-/// (observer.non_finite_count() says how many); a single outlier is kept by min_max and by mse where
-/// that costs less, and left out by percentile and entropy where it is few enough. Errors: nothing
-/// finite was observed; a percentile that is not above 0 and at most 100; a type that is not int8,
-/// uint8, int4 or uint4.
+/// (observer.non_finite_count() says how many); a single outlier is kept by min_max and by mse
+/// where that costs less, and left out by percentile and entropy where it is few enough. Errors:
+/// nothing finite was observed; a percentile that is not above 0 and at most 100; a type that is
+/// not int8, uint8, int4 or uint4.
 inline value_interval calibrate_range(const histogram_observer& observer, dtype type,
                                       affine_scheme scheme = affine_scheme::asymmetric,
                                       const calibration_options& options = {}) {

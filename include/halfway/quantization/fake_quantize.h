@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quantization-aware training: values rounded to what codes can say, in float, with gradients that pass
-// through the rounding, and step sizes that are learned.
+// Quantization-aware training: values rounded to what codes can say, in float, with gradients that
+// pass through the rounding, and step sizes that are learned.
 //
 //   halfway::fake_quantize(x, y, params, halfway::dtype::int8);               // forward
 //   halfway::fake_quantize_backward(x, dy, dx, params, halfway::dtype::int8);  // straight-through
 //   const double ds = halfway::learned_step_backward(x, dy, dx, params, halfway::dtype::int8);
 //
-// Afterwards the same parameters give the same codes: fake_quantize(x) is dequantize(quantize(x)), bit
-// for bit. Weights with a step for each column become a layer of integers by
+// Afterwards the same parameters give the same codes: fake_quantize(x) is dequantize(quantize(x)),
+// bit for bit. Weights with a step for each column become a layer of integers by
 //
 //   halfway::quantize_rows(w.view().transposed(), codes.view().transposed(), params);
 //   const halfway::quantized_linear layer(codes, scales, bias);
@@ -122,13 +122,13 @@ inline double step_gradient_factor(std::size_t count, float largest) {
 
 }  // namespace detail
 
-/// y = (clamp(round_half_to_even(x / scale), lowest - zero_point, largest - zero_point)) * scale, with
-/// the ends of `type`'s codes: bit for bit what dequantize gives for quantize's codes, but that NaN
-/// stays NaN, so that training notices it. Scalar code, some nanoseconds an element.
+/// y = (clamp(round_half_to_even(x / scale), lowest - zero_point, largest - zero_point)) * scale,
+/// with the ends of `type`'s codes: bit for bit what dequantize gives for quantize's codes, but
+/// that NaN stays NaN, so that training notices it. Scalar code, some nanoseconds an element.
 ///
-/// x, y: matrices of one shape, any float formats and strides; y may be x. type: int8, uint8, int4 or
-/// uint4. Errors: shapes that differ, memory shared in part, a scale that is not positive, finite and
-/// normal, a zero point that is no code.
+/// x, y: matrices of one shape, any float formats and strides; y may be x. type: int8, uint8, int4
+/// or uint4. Errors: shapes that differ, memory shared in part, a scale that is not positive,
+/// finite and normal, a zero point that is no code.
 template <detail::observable_matrix X, detail::observable_matrix Y>
 requires detail::writable_matrix<Y>
 void fake_quantize(const X& x, Y&& y, const affine_params& params, dtype type) {
@@ -148,8 +148,8 @@ void fake_quantize_rows(const X& x, Y&& y, std::span<const affine_params> params
 }
 
 /// The straight-through gradient: dx = dy where the code of x is not clipped, that is where
-/// round(x / scale) + zero_point is one of the type's codes, and 0 elsewhere. dx may be dy or x. Errors
-/// as above.
+/// round(x / scale) + zero_point is one of the type's codes, and 0 elsewhere. dx may be dy or x.
+/// Errors as above.
 template <detail::observable_matrix X, detail::observable_matrix DY, detail::observable_matrix DX>
 requires detail::writable_matrix<DX>
 void fake_quantize_backward(const X& x, const DY& dy, DX&& dx, const affine_params& params,
@@ -176,9 +176,9 @@ void fake_quantize_rows_backward(const X& x, const DY& dy, DX&& dx,
 ///   d = lowest - zero_point, largest - zero_point  where it is
 ///   g = 1 / sqrt(number of elements * (largest - zero_point)), the last factor at least 1
 ///
-/// summed in double in the order of rows and columns. g, which keeps the step's updates in proportion
-/// to its weights', is that of Esser et al., section 2.2. The scale must stay positive: an update that
-/// it does not survive is for the caller to limit, and is an error in the next call.
+/// summed in double in the order of rows and columns. g, which keeps the step's updates in
+/// proportion to its weights', is that of Esser et al., section 2.2. The scale must stay positive:
+/// an update that it does not survive is for the caller to limit, and is an error in the next call.
 template <detail::observable_matrix X, detail::observable_matrix DY, detail::observable_matrix DX>
 requires detail::writable_matrix<DX>
 double learned_step_backward(const X& x, const DY& dy, DX&& dx, const affine_params& params,
@@ -207,8 +207,8 @@ requires detail::writable_matrix<DX> std::vector<double> learned_step_rows_backw
   return steps;
 }
 
-/// Where a learned step starts: 2 * mean |x| / sqrt(largest - zero_point), Esser et al., section 2.1;
-/// 1 for x of zeros. Errors: x empty; an element that is infinite or NaN.
+/// Where a learned step starts: 2 * mean |x| / sqrt(largest - zero_point), Esser et al., section
+/// 2.1; 1 for x of zeros. Errors: x empty; an element that is infinite or NaN.
 template <detail::observable_matrix X>
 float initial_step(const X& x, dtype type, std::int32_t zero_point = 0) {
   constexpr std::string_view where = "halfway::initial_step";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requantization in integers alone: multipliers of 32 bits and shifts, bit for bit those of gemmlowp
-// and TensorFlow Lite.
+// Requantization in integers alone: multipliers of 32 bits and shifts, bit for bit those of
+// gemmlowp and TensorFlow Lite.
 //
 //   const auto m = halfway::make_fixed_point(0.0072474);    // 0.0072474 = m.multiplier * 2^(m.shift - 31)
 //   std::int32_t y = halfway::multiply(sum, m);
@@ -13,14 +13,15 @@
 //   divide_by_power_of_two(x, s) = x / 2^s rounded to nearest, ties away from zero
 //   multiply(x, {m, s}) = divide_by_power_of_two(doubling_high_multiply(x * 2^max(s, 0), m), max(-s, 0))
 //
-// which rounds twice: multiply(x, m) differs from x * real by at most 1/2 (the last rounding) + 2^(s -
-// 1) (the first, for s <= 0) + |x real| 2^-31 (the multiplier's), and may thus be one off the nearest
-// integer near ties. x * 2^s saturates at int32's ends (TensorFlow Lite leaves it undefined).
+// which rounds twice: multiply(x, m) differs from x * real by at most 1/2 (the last rounding) +
+// 2^(s - 1) (the first, for s <= 0) + |x real| 2^-31 (the multiplier's), and may thus be one off
+// the nearest integer near ties. x * 2^s saturates at int32's ends (TensorFlow Lite leaves it
+// undefined).
 //
 // Sources: gemmlowp, fixedpoint/fixedpoint.h (SaturatingRoundingDoublingHighMul,
 // RoundingDivideByPOT); TensorFlow Lite, kernels/internal/common.h (MultiplyByQuantizedMultiplier,
-// the variant with double rounding) and quantization_util.cc (QuantizeMultiplier); Jacob et al. 2018,
-// section 2.2.
+// the variant with double rounding) and quantization_util.cc (QuantizeMultiplier); Jacob et al.
+// 2018, section 2.2.
 #ifndef HALFWAY_QUANTIZATION_FIXED_POINT_H_
 #define HALFWAY_QUANTIZATION_FIXED_POINT_H_
 
@@ -53,8 +54,8 @@ struct fixed_point_multiplier {
   friend bool operator==(const fixed_point_multiplier&, const fixed_point_multiplier&) = default;
 };
 
-/// The nearest multiplier to `real`, ties away from zero; 0 where its shift would be below -31, that
-/// is for real < 2^-32. Errors: real negative, infinite, NaN, or 2^30 and above.
+/// The nearest multiplier to `real`, ties away from zero; 0 where its shift would be below -31,
+/// that is for real < 2^-32. Errors: real negative, infinite, NaN, or 2^30 and above.
 inline fixed_point_multiplier make_fixed_point(double real) {
   if (!(real >= 0.0 && real < 0x1p30)) {
     fail(detail::concat("halfway::make_fixed_point: real (", real,
@@ -158,10 +159,10 @@ void requantize_fixed_point(matrix_view<const std::int32_t> sums, const std::int
 /// all in integers: the same bits on every CPU, and those of TensorFlow Lite's fully connected
 /// reference kernel (whose int8 weights have no zero point either).
 ///
-/// Shapes and types as the gemm_requantized of float multipliers, c being bytes; so is the bound that
-/// rules out overflow. The sums come from the SIMD product and are kept (m x n int32); their scaling
-/// is scalar code, about 4 ns an element. Errors besides: a multiplier that is not from 0 up with a
-/// shift from -31 to 30.
+/// Shapes and types as the gemm_requantized of float multipliers, c being bytes; so is the bound
+/// that rules out overflow. The sums come from the SIMD product and are kept (m x n int32); their
+/// scaling is scalar code, about 4 ns an element. Errors besides: a multiplier that is not from 0
+/// up with a shift from -31 to 30.
 template <matrix_like A, matrix_like B, matrix_like C>
 requires byte_integer<std::remove_const_t<element_of<A>>> &&
     signed_byte<std::remove_const_t<element_of<B>>> && byte_integer<element_of<C>>

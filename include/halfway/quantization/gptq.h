@@ -30,9 +30,9 @@
 
 namespace halfway {
 
-/// Sum of x^T x over the inputs of a layer, k x k in double: half the Hessian of the squared error of
-/// its outputs. A value type, not for use by several threads at once; merges across threads and ranks
-/// (up to the rounding of its sums).
+/// Sum of x^T x over the inputs of a layer, k x k in double: half the Hessian of the squared error
+/// of its outputs. A value type, not for use by several threads at once; merges across threads and
+/// ranks (up to the rounding of its sums).
 class gptq_hessian {
  public:
   /// For a layer with k inputs.
@@ -42,8 +42,8 @@ class gptq_hessian {
   std::size_t rows_observed() const { return rows_; }              ///< examples, in all batches
   matrix_view<const double> sums() const { return sums_.view(); }  ///< k x k, symmetric
 
-  /// Takes in m x k inputs, of any float format and strides; m k^2 multiplications. Errors: another k;
-  /// an element that is infinite or NaN, before anything is added.
+  /// Takes in m x k inputs, of any float format and strides; m k^2 multiplications. Errors: another
+  /// k; an element that is infinite or NaN, before anything is added.
   template <detail::observable_matrix X>
   void observe(const X& x) {
     constexpr std::string_view where = "halfway::gptq_hessian::observe";
@@ -82,8 +82,8 @@ class gptq_hessian {
 
 /// How far the calibration data is trusted.
 struct gptq_options {
-  /// Added to the Hessian's diagonal, as a part of its mean: the less, the more the calibration data is
-  /// trusted.
+  /// Added to the Hessian's diagonal, as a part of its mean: the less, the more the calibration
+  /// data is trusted.
   double damping = 0.01;
 };
 
@@ -129,8 +129,8 @@ inline matrix<double> inverse_of_cholesky(const matrix<double>& l) {
   return inverse;
 }
 
-// The upper factor u of (hessian + damping)^-1 = u^T u, transposed: lower. Inputs that were always zero
-// say nothing of their weights, and get the mean of the diagonal.
+// The upper factor u of (hessian + damping)^-1 = u^T u, transposed: lower. Inputs that were always
+// zero say nothing of their weights, and get the mean of the diagonal.
 inline matrix<double> gptq_factor(std::string_view where, const gptq_hessian& hessian,
                                   double damping) {
   const std::size_t k = hessian.size();
@@ -156,15 +156,16 @@ inline matrix<double> gptq_factor(std::string_view where, const gptq_hessian& he
 
 }  // namespace detail
 
-/// w (k x n, any float format and strides) as codes and scales by groups of `group` rows (0: one scale a
-/// column), symmetric as quantize_groups. Row after row is rounded to codes; with the factor U of
-/// the inverse Hessian (H + damping * mean(diag H))^-1 = U^T U, a rounding error e of row i changes
-/// the rows r below by -e U(i, r) / U(i, i), which minimizes sum (x w - x w')^2 over them. The scale of
-/// a group is max |w| / 7 (127) of its rows as they are when the first of them is rounded.
+/// w (k x n, any float format and strides) as codes and scales by groups of `group` rows (0: one
+/// scale a column), symmetric as quantize_groups. Row after row is rounded to codes; with the
+/// factor U of the inverse Hessian (H + damping * mean(diag H))^-1 = U^T U, a rounding error e of
+/// row i changes the rows r below by -e U(i, r) / U(i, i), which minimizes sum (x w - x w')^2 over
+/// them. The scale of a group is max |w| / 7 (127) of its rows as they are when the first of them
+/// is rounded.
 ///
 /// All in double, 2 k^3 / 3 + k^2 n multiplications: 1.3 s for k = n = 1024. Errors: hessian of
-/// another size, or of no rows; a weight that is infinite or NaN; a group that is not a multiple of 8;
-/// damping that is negative or NaN, or too small for a Hessian that is not positive definite.
+/// another size, or of no rows; a weight that is infinite or NaN; a group that is not a multiple of
+/// 8; damping that is negative or NaN, or too small for a Hessian that is not positive definite.
 template <weight_code T, detail::observable_matrix W>
 group_codes<T> gptq(const W& w, const gptq_hessian& hessian, std::size_t group,
                     const gptq_options& options = {}) {

@@ -32,8 +32,8 @@ inline void check_group(std::string_view where, std::size_t group) {
 
 }  // namespace detail
 
-/// Codes and scales before they are packed: element (i, j) stands for codes(i, j) * scales(i / group,
-/// j). A last group of fewer rows has a scale of its own, too.
+/// Codes and scales before they are packed: element (i, j) stands for codes(i, j) * scales(i /
+/// group, j). A last group of fewer rows has a scale of its own, too.
 template <weight_code T>
 struct group_codes {
   group_codes() = default;
@@ -58,10 +58,10 @@ struct group_codes {
   std::size_t group = 0;  ///< 0: one scale a column
 };
 
-/// w(i, j) as codes(i, j) * scales(i / group, j), with scales = (largest |w| of the group) / 127 for
-/// int8 and / 7 for int4, and codes = round(w / scale), ties to even (symmetric: no zero point; the
-/// lowest code is not used). |w - code * scale| <= scale / 2, but for FP32's rounding of the quotient.
-/// A group whose scale would be zero or subnormal gets scale 0.
+/// w(i, j) as codes(i, j) * scales(i / group, j), with scales = (largest |w| of the group) / 127
+/// for int8 and / 7 for int4, and codes = round(w / scale), ties to even (symmetric: no zero point;
+/// the lowest code is not used). |w - code * scale| <= scale / 2, but for FP32's rounding of the
+/// quotient. A group whose scale would be zero or subnormal gets scale 0.
 ///
 /// w: k x n of any float format and strides; `group` a multiple of 8, or 0 for one scale a column.
 /// Errors: another group; a weight that is infinite or NaN.

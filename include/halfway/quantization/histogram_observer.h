@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The distribution of values, batch after batch, in bounded memory: what percentiles, MSE and entropy
-// calibration look at (quantization/calibration.h).
+// The distribution of values, batch after batch, in bounded memory: what percentiles, MSE and
+// entropy calibration look at (quantization/calibration.h).
 //
 //   halfway::histogram_observer observer;
 //   for (const auto& batch : batches) observer.observe(batch);
@@ -174,9 +174,9 @@ class histogram_observer {
     return all;
   }
 
-  /// The value that the fraction p of all finite values does not exceed: within a bin of the p * n-th
-  /// smallest (values are taken as spread evenly over their bin), so |error| <= 2^-digits of it
-  /// (above the subnormals). quantile(0) is min(), quantile(1) max(). Errors: p not from 0 to 1;
+  /// The value that the fraction p of all finite values does not exceed: within a bin of the p *
+  /// n-th smallest (values are taken as spread evenly over their bin), so |error| <= 2^-digits of
+  /// it (above the subnormals). quantile(0) is min(), quantile(1) max(). Errors: p not from 0 to 1;
   /// nothing finite was observed.
   float quantile(double p) const {
     return quantile("halfway::histogram_observer::quantile", bins(), p);

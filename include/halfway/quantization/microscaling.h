@@ -109,21 +109,22 @@ void for_each_float_row(matrix_view<const From> from, matrix<float>& row, Body&&
 
 }  // namespace detail
 
-/// x in blocks of 32 along each row, as the specification converts: the scale is the largest power of
-/// two not above max |x|, divided by that of the element format, and each x / scale is rounded to
-/// the element format once, to nearest even, and saturated.
+/// x in blocks of 32 along each row, as the specification converts: the scale is the largest power
+/// of two not above max |x|, divided by that of the element format, and each x / scale is rounded
+/// to the element format once, to nearest even, and saturated.
 ///
 /// Then |x - decoded| is at most half a step of the format at x / scale, and at most max |x| / 8
 /// (e4m3: 1/8 of what saturates, between 448 and 512 times the scale; fp4: 1/4).
 ///
 /// Where the specification leaves the choice: a block with an infinity or NaN gets the scale NaN,
 /// so all of it decodes to NaN, in every format (most have neither); the scale's exponent is kept
-/// from -127 to 127, so that what is below 2^-127 times the element's smallest is rounded to zero; a
-/// block of zeros has the scale 2^-127, and zeros keep their sign (mxint8 has one zero); mxint8 does
-/// not use -128.
+/// from -127 to 127, so that what is below 2^-127 times the element's smallest is rounded to zero;
+/// a block of zeros has the scale 2^-127, and zeros keep their sign (mxint8 has one zero); mxint8
+/// does not use -128.
 ///
-/// x: any float format, any strides; a last block of less than 32 is what it would be if padded with
-/// zeros. Rows are converted by SIMD kernels. Relies on the default rounding mode and on subnormals.
+/// x: any float format, any strides; a last block of less than 32 is what it would be if padded
+/// with zeros. Rows are converted by SIMD kernels. Relies on the default rounding mode and on
+/// subnormals.
 template <mx_element Element, detail::observable_matrix X>
 mx_matrix<Element> quantize_mx(const X& x) {
   const auto v = detail::const_view(x);

@@ -18,8 +18,8 @@
 namespace halfway {
 
 /// The first batch sets min and max; each further one moves them by `weight` of the way to its own:
-/// min += weight * (batch's min - min), in double, as PyTorch's MovingAverageMinMaxObserver. A batch
-/// without finite values moves nothing. A value type, not for use by several threads at once.
+/// min += weight * (batch's min - min), in double, as PyTorch's MovingAverageMinMaxObserver. A
+/// batch without finite values moves nothing. A value type, not for use by several threads at once.
 class moving_average_observer {
  public:
   /// Error: weight not above 0 and at most 1.

@@ -7,8 +7,8 @@
 //
 // Blocks lie along rows, as in quantization/microscaling.h.
 //
-// Sources: NVIDIA, "Introducing NVFP4 for efficient and accurate low-precision inference", 2025; the
-// formulas are those of Transformer Engine and TensorRT Model Optimizer.
+// Sources: NVIDIA, "Introducing NVFP4 for efficient and accurate low-precision inference", 2025;
+// the formulas are those of Transformer Engine and TensorRT Model Optimizer.
 #ifndef HALFWAY_QUANTIZATION_NVFP4_H_
 #define HALFWAY_QUANTIZATION_NVFP4_H_
 
@@ -56,9 +56,9 @@ inline float nvfp4_tensor_scale(float amax) {
 /// the codes are x / (scale * tensor_scale), rounded to float and to the nearest of 0, 0.5, 1, 1.5,
 /// 2, 3, 4, 6, ties to even, saturated.
 ///
-/// A block with an infinity or NaN gets the scale NaN, so all of it decodes to NaN. Where the block's
-/// scale is normal (2^-6 and above) and does not saturate, |x - decoded| <= max |x| / 6 * (1 +
-/// 2^-4): half the widest step, or what saturates after the scale was rounded down.
+/// A block with an infinity or NaN gets the scale NaN, so all of it decodes to NaN. Where the
+/// block's scale is normal (2^-6 and above) and does not saturate, |x - decoded| <= max |x| / 6 *
+/// (1 + 2^-4): half the widest step, or what saturates after the scale was rounded down.
 ///
 /// Errors: a tensor scale that is not positive, finite and normal.
 template <detail::observable_matrix X>

@@ -48,7 +48,8 @@ struct linear_attributes {
   /// Which dimension of the matrix scales belong to, where there is more than one: 0, 1, or from
   /// the end -1, -2.
   int axis = 1;
-  /// Elements along the axis that share a scale; 0 for one scale, or one for each index of the axis.
+  /// Elements along the axis that share a scale; 0 for one scale, or one for each index of the
+  /// axis.
   std::size_t block_size = 0;
 };
 
@@ -100,8 +101,8 @@ inline linear_blocks blocks_of(std::string_view where, std::size_t rows, std::si
 /// scale: one value (per tensor), one for each index of the axis, or, with a block size, one for
 /// each block, row-major in the shape of x with the axis divided (rounded up: a last block may be
 /// smaller). zero_point: as many, or none, which stands for 0 (also for unsigned codes: so does
-/// ONNX). x: any float format; y: int8, uint8, int4, uint4 or an 8-bit float. x / scale is one float
-/// division. NaN becomes zero_point, which ONNX leaves open; in floats it stays NaN.
+/// ONNX). x: any float format; y: int8, uint8, int4, uint4 or an 8-bit float. x / scale is one
+/// float division. NaN becomes zero_point, which ONNX leaves open; in floats it stays NaN.
 ///
 /// Errors: those of quantize_blocks; another number of scales or zero points; another axis.
 template <halfway::detail::observable_matrix X, halfway::detail::block_code_matrix Y>
@@ -200,8 +201,8 @@ std::vector<std::uint32_t> row_sums(matrix_view<const T> m) {
 /// a: m x k, b: k x n, unsigned or signed bytes each; c: m x n int32. a_zero_point: none (0), one,
 /// or one for each row of a; b_zero_point: none, one, or one for each column of b.
 ///
-/// With the sums over k of a row r of a and a column s of b, c = sum ab - zb r - za s + k za zb, all
-/// modulo 2^32, which is the true result wherever that fits int32: certain up to k = 33,025, as
+/// With the sums over k of a row r of a and a column s of b, c = sum ab - zb r - za s + k za zb,
+/// all modulo 2^32, which is the true result wherever that fits int32: certain up to k = 33,025, as
 /// |a - za| and |b - zb| are at most 255 each (255 * 255 * 33,025 <= 2^31 - 1). Beyond, ONNX leaves
 /// overflow open; here it is the result modulo 2^32. Unsigned b costs a copy of b.
 ///
@@ -261,12 +262,12 @@ struct matmul_params {
 };
 
 /// QLinearMatMul: y = saturate(round_half_to_even(sum * (a_scale * b_scale / y_scale)) +
-/// y_zero_point), with the exact integer sum of MatMulInteger; scales are combined in float from left
-/// to right, the sum is rounded to float, then the product.
+/// y_zero_point), with the exact integer sum of MatMulInteger; scales are combined in float from
+/// left to right, the sum is rounded to float, then the product.
 ///
 /// Types: a, b and y unsigned or signed bytes. Errors besides those of mat_mul_integer: k above
-/// 33,025, where the sum might not fit int32; another number of scales; a scale that is not positive,
-/// finite and normal.
+/// 33,025, where the sum might not fit int32; another number of scales; a scale that is not
+/// positive, finite and normal.
 template <matrix_like A, matrix_like B, matrix_like Y>
 requires byte_integer<std::remove_const_t<element_of<const A>>> &&
     byte_integer<std::remove_const_t<element_of<const B>>> && byte_integer<element_of<Y>>

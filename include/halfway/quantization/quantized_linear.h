@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A linear layer with int8 weights, a scale for each output channel, and activations quantized on the
-// fly, row by row (dynamic), or with parameters from calibration (static).
+// A linear layer with int8 weights, a scale for each output channel, and activations quantized on
+// the fly, row by row (dynamic), or with parameters from calibration (static).
 //
 //   const halfway::quantized_linear layer(w, bias);     // w: k x n floats
 //   layer.dynamic(x, y);                                // x: m x k, y: m x n floats
@@ -36,16 +36,16 @@ namespace halfway {
 ///
 ///   y(i, j) = fma(float(sum over p of (q(i, p) - z) * codes(p, j)), s * scales[j], bias[j])
 ///
-/// The sum is exact for any k: rows of w are summed in parts of 65,536, which int32 holds (255 * 128 *
-/// 65,536 < 2^31), and parts in int64. Then there are three roundings: of the sum to float, of s *
-/// scales[j], and of the fma. The same bits on every CPU and executor.
+/// The sum is exact for any k: rows of w are summed in parts of 65,536, which int32 holds (255 *
+/// 128 * 65,536 < 2^31), and parts in int64. Then there are three roundings: of the sum to float,
+/// of s * scales[j], and of the fma. The same bits on every CPU and executor.
 class quantized_linear {
  public:
   quantized_linear() = default;
 
-  /// From codes and the scale of each column, as GPTQ, learned step sizes or a checkpoint have them;
-  /// bias: n values, or empty. Errors: sizes that do not fit; a scale that is not positive, finite and
-  /// normal.
+  /// From codes and the scale of each column, as GPTQ, learned step sizes or a checkpoint have
+  /// them; bias: n values, or empty. Errors: sizes that do not fit; a scale that is not positive,
+  /// finite and normal.
   template <matrix_like Codes>
   requires std::same_as<std::remove_const_t<element_of<const Codes>>, int8> quantized_linear(
       const Codes& codes, std::span<const float> scales, std::span<const float> bias = {}) {
@@ -71,8 +71,9 @@ class quantized_linear {
     }
   }
 
-  /// w (any float format and strides) with scales = max |w| / 127 for each column (choose_row_params,
-  /// symmetric). Errors: a weight that is infinite or NaN; a bias of another size.
+  /// w (any float format and strides) with scales = max |w| / 127 for each column
+  /// (choose_row_params, symmetric). Errors: a weight that is infinite or NaN; a bias of another
+  /// size.
   template <detail::observable_matrix W>
   explicit quantized_linear(const W& w, std::span<const float> bias = {})
       : quantized_linear(quantize_columns(detail::const_view(w)), bias) {}
@@ -81,12 +82,12 @@ class quantized_linear {
   std::size_t cols() const { return scales_.size(); }        ///< n, the layer's outputs
   std::span<const float> scales() const { return scales_; }  ///< of the columns of w
 
-  /// y = x * w + bias with each row of x quantized to uint8 from its own smallest and largest element
-  /// (choose_row_params, asymmetric).
+  /// y = x * w + bias with each row of x quantized to uint8 from its own smallest and largest
+  /// element (choose_row_params, asymmetric).
   ///
   /// x: m x rows(), any float format and strides; y: m x cols(), float, half or bfloat16, rows side
-  /// by side. Errors: shapes that do not fit; an element of x that is infinite or NaN; y sharing memory
-  /// with x.
+  /// by side. Errors: shapes that do not fit; an element of x that is infinite or NaN; y sharing
+  /// memory with x.
   template <detail::observable_matrix X, matrix_like Y>
   requires gemm_float_output<element_of<Y>>
   void dynamic(const X& x, Y&& y, executor_ref on = {}) const {
@@ -96,9 +97,9 @@ class quantized_linear {
     run(v, choose_row_params(v, dtype::uint8), out, on);
   }
 
-  /// The same with parameters for all of x, for uint8, as from calibrate(observer, dtype::uint8); NaN
-  /// counts as zero and infinities saturate. Errors: shapes that do not fit; a scale that is not
-  /// positive, finite and normal; a zero point outside 0 to 255; y sharing memory with x.
+  /// The same with parameters for all of x, for uint8, as from calibrate(observer, dtype::uint8);
+  /// NaN counts as zero and infinities saturate. Errors: shapes that do not fit; a scale that is
+  /// not positive, finite and normal; a zero point outside 0 to 255; y sharing memory with x.
   template <detail::observable_matrix X, matrix_like Y>
   requires gemm_float_output<element_of<Y>>
   void with_params(const X& x, const affine_params& params, Y&& y, executor_ref on = {}) const {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scales moved between what is multiplied, so that both are easier to quantize: from activations with
-// outlying channels to weights (SmoothQuant), and from a layer to the next (cross-layer equalization);
-// and the mean error of a layer's outputs taken off its bias.
+// Scales moved between what is multiplied, so that both are easier to quantize: from activations
+// with outlying channels to weights (SmoothQuant), and from a layer to the next (cross-layer
+// equalization); and the mean error of a layer's outputs taken off its bias.
 //
 //   const auto s = halfway::smoothing_factors(channel_amax, w, 0.5f);   // k of each
 //   halfway::divide_columns(x, s);     // or the norm's weights before x
@@ -64,14 +64,14 @@ inline float nearest_power_of_two(double x) {
 
 }  // namespace detail
 
-/// SmoothQuant's factors for y = x * w: s[p] = amax_x[p]^alpha / amax_w[p]^(1 - alpha), with amax_w the
-/// largest magnitude in row p of w, rounded to a power of two from 2^-60 to 2^60, so that moving them
-/// changes no bit of the product's factors. 1 for channels where one of both is zero. The higher
-/// alpha, the more goes from the activations to the weights; 0.5 balances them.
+/// SmoothQuant's factors for y = x * w: s[p] = amax_x[p]^alpha / amax_w[p]^(1 - alpha), with amax_w
+/// the largest magnitude in row p of w, rounded to a power of two from 2^-60 to 2^60, so that
+/// moving them changes no bit of the product's factors. 1 for channels where one of both is zero.
+/// The higher alpha, the more goes from the activations to the weights; 0.5 balances them.
 ///
-/// amax_x: for each of the k input channels the largest magnitude seen (row_observers). w: k x n. Errors:
-/// another size; a magnitude that is negative, infinite or NaN; a weight that is infinite or NaN; alpha
-/// not from 0 to 1.
+/// amax_x: for each of the k input channels the largest magnitude seen (row_observers). w: k x n.
+/// Errors: another size; a magnitude that is negative, infinite or NaN; a weight that is infinite
+/// or NaN; alpha not from 0 to 1.
 template <detail::observable_matrix W>
 std::vector<float> smoothing_factors(std::span<const float> amax_x, const W& w,
                                      double alpha = 0.5) {
@@ -98,10 +98,10 @@ std::vector<float> smoothing_factors(std::span<const float> amax_x, const W& w,
 }
 
 /// Factors for two layers with h = activation(x * first + b), y = h * second, where the activation
-/// scales along (ReLU, identity): s[c] = sqrt(amax of first's column c / amax of second's row c), rounded
-/// to a power of two as above. After divide_columns(first, s), multiply_rows(second, s) (and b / s) both
-/// have the same range in each channel, within a factor of 2. 1 where one of both is zero. Errors:
-/// first.cols is not second.rows; an element that is infinite or NaN.
+/// scales along (ReLU, identity): s[c] = sqrt(amax of first's column c / amax of second's row c),
+/// rounded to a power of two as above. After divide_columns(first, s), multiply_rows(second, s)
+/// (and b / s) both have the same range in each channel, within a factor of 2. 1 where one of both
+/// is zero. Errors: first.cols is not second.rows; an element that is infinite or NaN.
 template <detail::observable_matrix First, detail::observable_matrix Second>
 std::vector<float> equalizing_factors(const First& first, const Second& second) {
   constexpr std::string_view where = "halfway::equalizing_factors";
@@ -119,8 +119,8 @@ std::vector<float> equalizing_factors(const First& first, const Second& second) 
   return factors;
 }
 
-/// m(p, j) *= factors[p], in FP32. Errors: another number of factors; one that is not positive, finite
-/// and normal.
+/// m(p, j) *= factors[p], in FP32. Errors: another number of factors; one that is not positive,
+/// finite and normal.
 template <detail::observable_matrix M>
 requires detail::writable_matrix<M>
 void multiply_rows(M&& m, std::span<const float> factors) {
@@ -148,10 +148,10 @@ void divide_columns(M&& m, std::span<const float> factors) {
   }
 }
 
-/// What quantized weights shift a layer's outputs by, on average: shift[j] = sum over p of mean_x[p] *
-/// (decoded(p, j) - w(p, j)), in double, rounded to float. Subtract it from the bias (Nagel et al.,
-/// equation 17). mean_x: the mean of each input channel on calibration data; w, decoded: k x n. Errors:
-/// sizes that do not fit.
+/// What quantized weights shift a layer's outputs by, on average: shift[j] = sum over p of
+/// mean_x[p] * (decoded(p, j) - w(p, j)), in double, rounded to float. Subtract it from the bias
+/// (Nagel et al., equation 17). mean_x: the mean of each input channel on calibration data; w,
+/// decoded: k x n. Errors: sizes that do not fit.
 template <detail::observable_matrix W, detail::observable_matrix Q>
 std::vector<float> bias_shift(std::span<const float> mean_x, const W& w, const Q& decoded) {
   constexpr std::string_view where = "halfway::bias_shift";

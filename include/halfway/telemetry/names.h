@@ -2,8 +2,8 @@
 // The metrics that the library's own instruments export, in one place: docs/observability's alert
 // rules and dashboards ask for these names and for no others, which a test compares.
 //
-// telemetry/checks.h, simd/metrics.h and training/metrics.h, precision/metrics.h, fidelity/metrics.h
-// set them.
+// telemetry/checks.h, simd/metrics.h and training/metrics.h, precision/metrics.h,
+// fidelity/metrics.h set them.
 #ifndef HALFWAY_TELEMETRY_NAMES_H_
 #define HALFWAY_TELEMETRY_NAMES_H_
 

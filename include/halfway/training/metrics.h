@@ -18,7 +18,8 @@ namespace halfway {
 /// registry meanwhile is fine.
 class loss_scaler_metrics {
  public:
-  /// Makes the metrics, counters at 0 and the scale NaN until the first update(). Errors: see telemetry::registry.
+  /// Makes the metrics, counters at 0 and the scale NaN until the first update(). Errors: see
+  /// telemetry::registry.
   explicit loss_scaler_metrics(telemetry::registry& r)
       : scale_(telemetry::detail::get_unknown_gauge(r, telemetry::names::loss_scale)),
         skips_at_floor_(telemetry::detail::get_gauge(r, telemetry::names::skips_at_floor)),

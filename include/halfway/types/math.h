@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The `<cmath>` functions for small floats, and those of neural networks, found by argument-dependent
-// lookup.
+// The `<cmath>` functions for small floats, and those of neural networks, found by
+// argument-dependent lookup.
 //
 //   halfway::half x(2.0f);
 //   halfway::half y = sqrt(x);   // the nearest half
@@ -135,8 +135,8 @@ template <class F> minifloat<F> fmod(minifloat<F> x, minifloat<F> y) { return mi
 
 /// As its namesake in `<cmath>`; rsqrt(x) = 1 / sqrt(x) and reciprocal(x) = 1 / x. Correctly
 /// Rounded for every value of every format: rsqrt, reciprocal, exp, exp2, log, log2, sin, cos,.
-/// Tanh, erf. The others are the C library's double rounded once more: within 0.5 ULP of the format.
-/// And 2^-42 of a ULP for each ULP that the double errs.
+/// Tanh, erf. The others are the C library's double rounded once more: within 0.5 ULP of the
+/// format. And 2^-42 of a ULP for each ULP that the double errs.
 /// @{
 template <class F> minifloat<F> rsqrt(minifloat<F> x) { return minifloat<F>(1.0 / std::sqrt(static_cast<double>(x))); }
 template <class F> minifloat<F> reciprocal(minifloat<F> x) { return minifloat<F>(1.0 / static_cast<double>(x)); }
@@ -166,7 +166,8 @@ template <class F> minifloat<F> sigmoid(minifloat<F> x) { return minifloat<F>(de
 template <class F> minifloat<F> softplus(minifloat<F> x) { return minifloat<F>(detail::softplus_of(static_cast<double>(x))); }
 /// x / (1 + e^-x), also called swish.
 template <class F> minifloat<F> silu(minifloat<F> x) { return minifloat<F>(detail::silu_of(static_cast<double>(x))); }
-/// x Phi(x), Phi the distribution function of the standard normal distribution: the exact ("erf") form.
+/// x Phi(x), Phi the distribution function of the standard normal distribution: the exact ("erf")
+/// form.
 template <class F> minifloat<F> gelu(minifloat<F> x) { return minifloat<F>(detail::gelu_of(static_cast<double>(x))); }
 /// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
 template <class F> minifloat<F> gelu_tanh(minifloat<F> x) { return minifloat<F>(detail::gelu_tanh_of(static_cast<double>(x))); }
