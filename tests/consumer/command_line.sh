@@ -2,4 +2,4 @@
 # Read by the scripts here: from now on `g++` is the compiler that is tested, with $CXXFLAGS.
 set -euo pipefail
 cp main.cc app.cc
-g++() { "$CXX" "$@" $CXXFLAGS; }
+g++() { command "$CXX" "$@" $CXXFLAGS; }
