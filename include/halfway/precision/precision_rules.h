@@ -13,6 +13,7 @@
 //   2. the last pattern that matches it     head.*=float32
 //   3. the operation, set by the user       linear=float32
 //   4. the operation's default category     default_ops
+//
 // Whichever it is, inputs of float64 and inputs that are all integers keep their widest type.
 #ifndef HALFWAY_PRECISION_PRECISION_RULES_H_
 #define HALFWAY_PRECISION_PRECISION_RULES_H_

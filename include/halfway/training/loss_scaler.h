@@ -17,6 +17,7 @@
 //     the scale as it is; each later one multiplies it by backoff_factor, but not below min_scale.
 //   - growth_interval good steps in a row multiply it by growth_factor, but not above max_scale,
 //     and the count of skipped steps for the hysteresis starts anew.
+//
 // The scale never leaves [min_scale, max_scale], so it cannot become zero, infinite or NaN. Powers
 // of two as scale and factors make scaling and unscaling exact.
 #ifndef HALFWAY_TRAINING_LOSS_SCALER_H_

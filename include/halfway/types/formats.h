@@ -47,7 +47,7 @@ struct float16 {
 
 /// The upper half of binary32.
 struct bfloat16 {
-  /// What the member of this name in formats::float16 tells of that format.
+  /// As in formats::float16.
   /// @{
   using storage = std::uint16_t;
   static constexpr int exponent_bits = 8;
@@ -62,7 +62,7 @@ struct bfloat16 {
 
 /// OFP8's E4M3: the codes of infinity are numbers, to 448.
 struct float8_e4m3fn {
-  /// What the member of this name in formats::float16 tells of that format.
+  /// As in formats::float16.
   /// @{
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 4;
@@ -77,7 +77,7 @@ struct float8_e4m3fn {
 
 /// OFP8's E5M2: special values as in IEEE 754.
 struct float8_e5m2 {
-  /// What the member of this name in formats::float16 tells of that format.
+  /// As in formats::float16.
   /// @{
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 5;
@@ -92,7 +92,7 @@ struct float8_e5m2 {
 
 /// E4M3 with one zero and one NaN, to 240 (Noune et al. 2022).
 struct float8_e4m3fnuz {
-  /// What the member of this name in formats::float16 tells of that format.
+  /// As in formats::float16.
   /// @{
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 4;
@@ -107,7 +107,7 @@ struct float8_e4m3fnuz {
 
 /// E5M2 with one zero and one NaN (Noune et al. 2022).
 struct float8_e5m2fnuz {
-  /// What the member of this name in formats::float16 tells of that format.
+  /// As in formats::float16.
   /// @{
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 5;
@@ -122,7 +122,7 @@ struct float8_e5m2fnuz {
 
 /// MX's E8M0, of scales: powers of two and one NaN; no zero, no sign.
 struct float8_e8m0fnu {
-  /// What the member of this name in formats::float16 tells of that format.
+  /// As in formats::float16.
   /// @{
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 8;
@@ -137,7 +137,7 @@ struct float8_e8m0fnu {
 
 /// MX's E2M3: every code is a finite number.
 struct float6_e2m3fn {
-  /// What the member of this name in formats::float16 tells of that format.
+  /// As in formats::float16.
   /// @{
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 2;
@@ -152,7 +152,7 @@ struct float6_e2m3fn {
 
 /// MX's E3M2: every code is a finite number.
 struct float6_e3m2fn {
-  /// What the member of this name in formats::float16 tells of that format.
+  /// As in formats::float16.
   /// @{
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 3;
@@ -167,7 +167,7 @@ struct float6_e3m2fn {
 
 /// MX's E2M1: every code is a finite number.
 struct float4_e2m1fn {
-  /// What the member of this name in formats::float16 tells of that format.
+  /// As in formats::float16.
   /// @{
   using storage = std::uint8_t;
   static constexpr int exponent_bits = 2;
