@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <limits>
 #include <span>
-#include <string_view>
 #include <type_traits>
 
 #include "halfway/core/error.h"

@@ -11,7 +11,6 @@
 
 #include <array>
 #include <cmath>
-#include <cstddef>
 #include <limits>
 #include <string>
 #include <string_view>

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "halfway/core/error.h"
 #include "halfway/core/heads_view.h"

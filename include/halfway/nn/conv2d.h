@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "halfway/core/matrix.h"
 #include "halfway/nn/linear.h"

@@ -12,6 +12,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "halfway/core/matrix.h"
 #include "halfway/nn/module.h"

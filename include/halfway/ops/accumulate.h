@@ -5,8 +5,6 @@
 #ifndef HALFWAY_OPS_ACCUMULATE_H_
 #define HALFWAY_OPS_ACCUMULATE_H_
 
-#include <cstddef>
-
 #include "halfway/core/executor.h"
 #include "halfway/ops/activation.h"
 #include "halfway/ops/row_arguments.h"

@@ -7,7 +7,6 @@
 #ifndef HALFWAY_OPS_EMBEDDING_H_
 #define HALFWAY_OPS_EMBEDDING_H_
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>

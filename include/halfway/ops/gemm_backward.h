@@ -8,7 +8,6 @@
 #define HALFWAY_OPS_GEMM_BACKWARD_H_
 
 #include <cmath>
-#include <cstddef>
 #include <span>
 #include <string_view>
 #include <type_traits>

@@ -11,8 +11,6 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <span>
-#include <string_view>
 #include <vector>
 
 #include "halfway/core/error.h"

@@ -7,7 +7,6 @@
 #define HALFWAY_OPS_NORM_BACKWARD_H_
 
 #include <algorithm>
-#include <cstddef>
 #include <span>
 #include <string_view>
 #include <type_traits>

@@ -22,10 +22,10 @@
 #ifndef HALFWAY_OPS_REDUCE_H_
 #define HALFWAY_OPS_REDUCE_H_
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "halfway/core/error.h"

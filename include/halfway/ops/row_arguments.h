@@ -5,7 +5,6 @@
 #define HALFWAY_OPS_ROW_ARGUMENTS_H_
 
 #include <algorithm>
-#include <concepts>
 #include <cstddef>
 #include <ranges>
 #include <span>

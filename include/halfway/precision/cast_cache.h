@@ -8,6 +8,7 @@
 #define HALFWAY_PRECISION_CAST_CACHE_H_
 
 #include <atomic>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>

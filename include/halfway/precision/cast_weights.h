@@ -9,6 +9,7 @@
 #define HALFWAY_PRECISION_CAST_WEIGHTS_H_
 
 #include <concepts>
+#include <cstddef>
 #include <memory>
 #include <utility>
 

@@ -18,6 +18,7 @@
 #ifndef HALFWAY_PRECISION_PRECISION_RULES_H_
 #define HALFWAY_PRECISION_PRECISION_RULES_H_
 
+#include <algorithm>
 #include <initializer_list>
 #include <span>
 #include <string>

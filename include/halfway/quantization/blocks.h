@@ -11,7 +11,6 @@
 #define HALFWAY_QUANTIZATION_BLOCKS_H_
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <limits>

@@ -25,7 +25,6 @@
 #include <limits>
 #include <span>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include "halfway/core/error.h"

@@ -17,9 +17,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
-#include <limits>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include "halfway/core/error.h"
