@@ -52,6 +52,28 @@ TEST(EigenOperands, GemmTakesBlocksMapsReferencesArraysAndTransposes) {
   EXPECT_EQ(y, expected);
 }
 
+void project(const Eigen::MatrixXf& w, const Eigen::Ref<const Eigen::MatrixXf>& x,
+             Eigen::MatrixXf& y) {
+  gemm(w.transpose(), x, y.leftCols(x.cols()));
+}
+
+float trace_of_square(matrix<float>& m) {
+  auto e = to_eigen(m);
+  return (e * e).trace();
+}
+
+TEST(EigenOperands, OfTheGuide) {
+  Eigen::MatrixXf w(4, 2), x(4, 3), y = Eigen::MatrixXf::Zero(2, 5);
+  fill(w, 1);
+  fill(x, 3);
+  project(w, x, y);
+  EXPECT_EQ(y.leftCols(3), w.transpose() * x);
+  EXPECT_EQ(y.rightCols(2).cwiseAbs().sum(), 0.0f);
+  matrix<float> m(2, 2);
+  m(0, 0) = 3, m(0, 1) = 2, m(1, 0) = 5, m(1, 1) = 1;
+  EXPECT_EQ(trace_of_square(m), 9.0f + 10 + 10 + 1);
+}
+
 TEST(EigenOperands, ExpressionsAndConstantOutputsDoNotCompile) {
   const Eigen::MatrixXf a, b;
   static_assert(!matrix_like<decltype(a + b)> && !matrix_like<decltype(a.cast<half>())> &&
@@ -142,6 +164,10 @@ TEST(EigenTensor, OfRankTwoIsAnOperand) {
                 !matrix_like<decltype(std::declval<T>() + std::declval<T>())>);
 }
 
+void attention_weights(Eigen::Tensor<half, 3, Eigen::RowMajor>& scores) {  // heads, queries, keys
+  softmax(as_rows(scores), as_rows(scores));
+}
+
 // The rows are what lies side by side: the last dimension of a row-major tensor, the first of another.
 TEST(EigenTensor, OfAnyRankHasRows) {
   Eigen::Tensor<half, 3, Eigen::RowMajor> x(2, 3, 9);
@@ -158,7 +184,7 @@ TEST(EigenTensor, OfAnyRankHasRows) {
   EXPECT_EQ(&as_rows(x)(4, 7), &x(1, 1, 7));
   EXPECT_EQ(&as_rows(columns)(4, 7), &columns(7, 1, 1));
 
-  softmax(as_rows(x), as_rows(x));
+  attention_weights(x);
   softmax(as_rows(std::as_const(columns)), as_rows(columns));
   for (int b = 0; b < 2; ++b) {
     for (int i = 0; i < 3; ++i) {

@@ -118,11 +118,18 @@ TEST(InteropHighway, HasHighwaysValuesAndRounding) {
   expect_same_rounding<hwy::float16_t>([](float x) { return hwy::F16FromF32(x); });
 }
 
+float first_of(std::vector<other::fp16>& x) {
+  const std::span<half> h = to_halfway(x);  // the same memory
+  h[0] = half(0.1f);
+  return to_halfway(x[0]);
+}
+
 TEST(InteropSameBits, ViewsAreTheSameMemoryOnlyAsWritableAsItWas) {
   std::vector<other::fp16> x(6, {0x3C00});
   const std::vector<other::fp16>& constant = x;
   static_assert(std::is_same_v<decltype(to_halfway(x)), std::span<half>>);
   static_assert(std::is_same_v<decltype(to_halfway(constant)), std::span<const half>>);
+  EXPECT_EQ(first_of(x), half(0.1f));
   EXPECT_EQ(static_cast<void*>(to_halfway(x).data()), static_cast<void*>(x.data()));
   EXPECT_EQ(to_halfway(constant).size(), 6u);
 
@@ -159,6 +166,11 @@ TEST(InteropSameBits, WritesThroughOneTypeAreSeenThroughTheOther) {
 #endif
 }
 
+void layer(matrix_view<const hwy::bfloat16_t> x, matrix_view<const hwy::bfloat16_t> w,
+           matrix_view<float> y) {
+  gemm(to_halfway(x), to_halfway(w), y);
+}
+
 // What code like gemma.cpp has: bfloat16 weights and activations of Highway's type. The elements are
 // small integers and so are all sums, which float holds exactly.
 TEST(InteropHighway, MemoryIsAnOperandOfGemm) {
@@ -174,9 +186,7 @@ TEST(InteropHighway, MemoryIsAnOperandOfGemm) {
     }
   }
   std::vector<float> y(m * n);
-  gemm(to_halfway(matrix_view<const hwy::bfloat16_t>(x.data(), m, k)),
-       to_halfway(matrix_view<const hwy::bfloat16_t>(w.data(), k, n)),
-       matrix_view<float>(y.data(), m, n));
+  layer({x.data(), m, k}, {w.data(), k, n}, {y.data(), m, n});
   EXPECT_EQ(y, expected);
 }
 
