@@ -44,13 +44,13 @@ if(NOT HALFWAY_FUZZ_CXX)
 endif()
 
 # Scalar: what is fuzzed is what reads bytes, and every target of the kernels has tests of its own.
-set(program ${CMAKE_CURRENT_BINARY_DIR}/io_fuzz)
+set(program ${CMAKE_CURRENT_BINARY_DIR}/fuzzer) # no target has this name, which Ninja would take for the file
 set(include_directories $<TARGET_PROPERTY:io_test,INCLUDE_DIRECTORIES>)
 add_custom_command(OUTPUT ${program}
   COMMAND ${HALFWAY_FUZZ_CXX} -std=c++20 -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
           -D HALFWAY_STATIC_DISPATCH -D HWY_COMPILE_ONLY_SCALAR
           "-isystem;$<JOIN:$<FILTER:${include_directories},EXCLUDE,^/usr/include$>,;-isystem;>"
-          -MD -MT io_fuzz -MF ${program}.d ${CMAKE_CURRENT_SOURCE_DIR}/io_fuzz.cc -o ${program}
+          -MD -MT fuzzer -MF ${program}.d ${CMAKE_CURRENT_SOURCE_DIR}/io_fuzz.cc -o ${program}
   DEPENDS io_fuzz.cc
   DEPFILE ${program}.d
   COMMAND_EXPAND_LISTS VERBATIM
