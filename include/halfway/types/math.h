@@ -123,7 +123,7 @@ inline double gelu_tanh_of(double x) {
 /// The square root, correctly rounded; NaN below zero.
 template <class F> minifloat<F> sqrt(minifloat<F> x) { return minifloat<F>(std::sqrt(static_cast<double>(x))); }
 /// As its namesake in `<cmath>`, exact. `round` takes ties away from zero; `rint` rounds in the
-/// Processor's mode, to nearest even by default.
+/// processor's mode, to nearest even by default.
 /// @{
 template <class F> minifloat<F> floor(minifloat<F> x) { return minifloat<F>(std::floor(static_cast<double>(x))); }
 template <class F> minifloat<F> ceil(minifloat<F> x) { return minifloat<F>(std::ceil(static_cast<double>(x))); }
@@ -134,9 +134,9 @@ template <class F> minifloat<F> fmod(minifloat<F> x, minifloat<F> y) { return mi
 /// @}
 
 /// As its namesake in `<cmath>`; rsqrt(x) = 1 / sqrt(x) and reciprocal(x) = 1 / x. Correctly
-/// Rounded for every value of every format: rsqrt, reciprocal, exp, exp2, log, log2, sin, cos,.
-/// Tanh, erf. The others are the C library's double rounded once more: within 0.5 ULP of the
-/// format. And 2^-42 of a ULP for each ULP that the double errs.
+/// rounded for every value of every format: rsqrt, reciprocal, exp, exp2, log, log2, sin, cos,
+/// tanh, erf. The others are the C library's double rounded once more: within 0.5 ULP of the
+/// format, and 2^-42 of a ULP for each ULP that the double errs.
 /// @{
 template <class F> minifloat<F> rsqrt(minifloat<F> x) { return minifloat<F>(1.0 / std::sqrt(static_cast<double>(x))); }
 template <class F> minifloat<F> reciprocal(minifloat<F> x) { return minifloat<F>(1.0 / static_cast<double>(x)); }

@@ -29,8 +29,8 @@ enum class overflow {
 struct round_to_nearest_even {
   static constexpr bool overflows = true;  ///< a large finite value may become infinite
 
-  template <std::unsigned_integral U>
   /// Half of the last place that is kept, less one where that place is even.
+  template <std::unsigned_integral U>
   constexpr U addend(U significand, int shift) const {
     return static_cast<U>(((U{1} << shift) >> 1) - 1 + ((significand >> shift) & 1));
   }
@@ -41,8 +41,8 @@ struct round_to_nearest_even {
 struct round_toward_zero {
   static constexpr bool overflows = false;  ///< a finite value stays finite
 
-  template <std::unsigned_integral U>
   /// Nothing: what is below the last place is cut off.
+  template <std::unsigned_integral U>
   constexpr U addend(U /*significand*/, int /*shift*/) const {
     return 0;
   }
@@ -60,8 +60,8 @@ struct round_with_random_word {
   static constexpr bool overflows = true;  ///< a large finite value may become infinite
   std::uint32_t random;                    ///< the word; its last bit is not used
 
-  template <std::unsigned_integral U>
   /// The top `shift` bits of the 31 that are used.
+  template <std::unsigned_integral U>
   constexpr U addend(U /*significand*/, int shift) const {
     const U word = random >> 1;  // 31 bits, the fraction of a last place that is added
     return shift <= 31 ? static_cast<U>(word >> (31 - shift))
@@ -91,7 +91,7 @@ struct round_stochastically {
   }
 };
 
-/// One of the modes above, or one of your own. `addend(significand, shift)`, with 0 <= shift < the
+/// One of the modes above, or one of your own. `addend(significand, shift)`, with 1 <= shift < the
 /// width of the significand, is less than 2^shift, and the sum does not overflow. `overflows`: a
 /// finite value may become infinite.
 template <class R>
