@@ -21,10 +21,18 @@ if(EXISTS "${HIGHWAY_SOURCE}" AND NOT IS_DIRECTORY "${HIGHWAY_SOURCE}")
   file(COPY ${targets_cc} DESTINATION ${USER}/third_party/hwy)
 endif()
 
+# The library alone; Highway too, if it is part of this build.
+set(components halfway)
+if(IS_DIRECTORY "${HIGHWAY_SOURCE}")
+  list(APPEND components Unspecified)
+endif()
+
 # Installs to `first` and sets <result> to the names and hashes of all files there.
 function(install_and_list result)
-  execute_process(COMMAND ${CMAKE_COMMAND} --install ${BINARY_DIR} --prefix ${USER}/first
-    OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+  foreach(component IN LISTS components)
+    execute_process(COMMAND ${CMAKE_COMMAND} --install ${BINARY_DIR} --prefix ${USER}/first --component ${component}
+      OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
   file(GLOB_RECURSE files ${USER}/first/*)
   set(listing "")
   foreach(path IN LISTS files)
