@@ -9,6 +9,8 @@
 #include <memory>
 #include <utility>
 
+#include "report/results.h"
+
 namespace halfway_bench {
 namespace {
 

@@ -17,9 +17,6 @@
 
 namespace halfway_bench {
 
-// What stands before a peer's rate in the JSON file, as in "peer:Eigen".
-inline constexpr char peer_prefix[] = "peer:";
-
 struct contender {
   std::string name;
   std::function<void()> run;  // the work, once

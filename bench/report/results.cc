@@ -8,8 +8,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include "case.h"
-
 namespace halfway_bench {
 namespace {
 

@@ -12,6 +12,9 @@
 
 namespace halfway_bench {
 
+// What stands before a peer's rate in the JSON file, as in "peer:Eigen".
+inline constexpr char peer_prefix[] = "peer:";
+
 // Values of several repetitions, and their quartiles (of one value: that value).
 struct statistic {
   explicit statistic(std::vector<double> values = {});
