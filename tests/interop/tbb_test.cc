@@ -68,7 +68,7 @@ TEST(TbbExecutor, RunsEachTaskOnceFromSeveralThreadsAtATime) {
   std::atomic<int> wrong{0};
   for (int c = 0; c < 4; ++c) {
     callers.emplace_back([&] {
-      for (std::size_t tasks : {0, 1, 2, 37, 500}) {
+      for (const std::size_t tasks : {0u, 1u, 2u, 37u, 500u}) {
         std::vector<std::atomic<int>> runs(tasks);
         executor_ref(on).run(tasks, [&](std::size_t i) { ++runs[i]; });
         for (const auto& n : runs) wrong += n != 1;

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <type_traits>
 #include <unsupported/Eigen/CXX11/Tensor>
+#include <utility>
 
 #include "halfway/core/matrix.h"
 #include "halfway/interop/eigen.h"  // IWYU pragma: export
@@ -65,13 +66,13 @@ namespace halfway {
 template <class T>
 requires(Eigen::HalfwayTensor<std::remove_reference_t<T>>) auto as_rows(T&& tensor) {
   using Tensor = std::remove_reference_t<T>;
-  constexpr int rank = Tensor::NumDimensions;
+  constexpr std::size_t rank = Tensor::NumDimensions;
   static_assert(rank >= 1, "a tensor of rank 0 has no rows");
-  constexpr int inner = int{Tensor::Layout} == int{Eigen::RowMajor} ? rank - 1 : 0;
-  std::size_t rows = 1;
-  for (int i = 0; i < rank; ++i) {
-    if (i != inner) rows *= static_cast<std::size_t>(tensor.dimension(i));
+  constexpr std::size_t inner = int{Tensor::Layout} == int{Eigen::RowMajor} ? rank - 1 : 0;
+  const std::size_t rows = [&]<std::size_t... i>(std::index_sequence<i...>) {
+    return ((i == inner ? 1 : static_cast<std::size_t>(tensor.dimension(i))) * ...);
   }
+  (std::make_index_sequence<rank>());
   return detail::in_own_types(
       matrix_view(tensor.data(), rows, static_cast<std::size_t>(tensor.dimension(inner))));
 }
