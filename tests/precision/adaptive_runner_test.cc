@@ -9,12 +9,14 @@
 #include <functional>
 #include <iostream>
 #include <limits>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "halfway/precision/graph_search.h"
 #include "halfway/precision/search_report.h"
+#include "halfway/telemetry/trace.h"
 
 namespace {
 
@@ -167,6 +169,21 @@ TEST(AdaptiveRunner, LeavesAloneWhatIsInfiniteInFloat32Too) {
 }
 
 // A search on a real graph against all assignments, by bytes, which have no noise.
+TEST(AdaptiveRunner, RecordsRunsAndShadowRunsAsSpans) {
+  const mlp m(2);
+  adaptive_runner model(m.g, m.parameters(), eight_to_32());
+  const auto x = normal_matrix(mlp::rows, mlp::width, 20, 1);
+  halfway::telemetry::trace_recorder recorder;
+  halfway::telemetry::set_trace_recorder(&recorder);
+  for (int i = 0; i < 3; ++i) model.run({{"x", x}});
+  halfway::telemetry::set_trace_recorder(nullptr);
+  std::map<std::string, std::size_t> spans;
+  for (const auto& e : recorder.events()) ++spans[std::string(e.op.view())];
+  EXPECT_EQ(spans["adaptive_run"], 3u);
+  EXPECT_EQ(spans["shadow_run"], model.shadow_runs());
+  EXPECT_EQ(spans["graph_run"], 3 + model.shadow_runs() + model.redone_runs());
+}
+
 TEST(GraphSearch, FindsTheOptimumOfARealGraph) {
   const mlp m(4);
   halfway::graph_runner runner(m.g, m.parameters());
