@@ -109,6 +109,40 @@ TEST(SafetensorsWriter, AnyUtf8IsAName) {
   }
 }
 
+// A promised tensor is asked for when its turn comes, and has to be as long as was said.
+TEST(SafetensorsWriter, KeepsPromises) {
+  const temporary_folder folder;
+  const std::vector<float> x = {1.0f, 2.0f};
+  const std::vector<double> y = {3.0};
+  const auto bytes_of = [](const auto& values) {
+    const auto bytes = std::as_bytes(std::span(values));
+    return std::vector<std::byte>(bytes.begin(), bytes.end());
+  };
+  safetensors_writer plain, promised;
+  plain.add("x", x);
+  plain.add("y", y);
+  std::string asked;
+  promised.add_promise("x", "F32", {2}, 8, [&] {
+    asked += 'x';
+    return bytes_of(x);
+  });
+  promised.add_promise("y", "F64", {1}, 8, [&] {
+    asked += 'y';
+    return bytes_of(y);
+  });
+  EXPECT_EQ(asked, "");
+  EXPECT_EQ(promised.to_bytes(), plain.to_bytes());
+  EXPECT_EQ(asked, "yx");  // in the file's order, wide types first
+
+  plain.write(folder.file("f"));
+  promised.add_promise("z", "F32", {1}, 4, [&] { return bytes_of(x); });
+  expect_error([&] { promised.write(folder.file("f")); },
+               {"tensor \"z\": 8 bytes were made instead of 4"});
+  EXPECT_EQ(safetensors_file(folder.file("f")).tensors().size(), 2u);  // the old one
+  expect_error([&] { promised.add_promise("w", "F32", {2}, 4, [&] { return bytes_of(x); }); },
+               {"take 8 bytes, but the data has 4"});
+}
+
 TEST(SafetensorsWriter, RefusesBadArguments) {
   safetensors_writer out;
   const std::vector<float> x(6);
