@@ -7,7 +7,8 @@
 // The engine is one's own here, and precision/adaptive.h only decides. Where the model is a graph,
 // halfway::adaptive_runner does all that stands in adaptive_model, too.
 //
-//   adaptive_precision [folder of Fashion-MNIST]
+//   cmake --preset demo && cmake --build build/demo --target adaptive_precision
+//   build/demo/examples/adaptive_precision [folder of Fashion-MNIST]
 #include <halfway/fidelity/comparison.h>
 #include <halfway/ops/scale.h>
 #include <halfway/precision/adaptive.h>

@@ -3,7 +3,8 @@
 // type to compute in, and their weights are cast once in a scope. Prints what was cast, the bytes
 // of weights that a batch reads, and what becomes of the answers.
 //
-//   autocast_inference [folder of Fashion-MNIST]
+//   cmake --preset demo && cmake --build build/demo --target autocast_inference
+//   build/demo/examples/autocast_inference [folder of Fashion-MNIST]
 #include <halfway/fidelity/comparison.h>
 #include <halfway/fidelity/logit_comparison.h>
 #include <halfway/precision/autocast.h>

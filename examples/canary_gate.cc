@@ -3,7 +3,8 @@
 // other, until it is proven that the candidate makes more mistakes than it may, or that it does
 // not. A good candidate passes after as few requests as that takes, and a bad one is stopped early.
 //
-//   canary_gate bf16|int4|int2 [folder of Fashion-MNIST]
+//   cmake --preset demo && cmake --build build/demo --target canary_gate
+//   build/demo/examples/canary_gate bf16|int4|int2 [folder of Fashion-MNIST]
 //
 // Ends with 0 if the candidate may go on; with 1 if it may not: it is worse, or nothing is proven
 // by the last request; with 2 for an error.

@@ -2,7 +2,10 @@
 // Mixed-precision training from nothing but the library: a network that tells three arms of a spiral
 // apart. FP32 master weights, half everywhere else, dynamic loss scaling, Adam.
 //
-//   train_loop [steps]    # prints the loss, the share of right answers and the scale as it goes
+//   cmake --preset demo && cmake --build build/demo --target train_loop
+//   build/demo/examples/train_loop [steps]
+//
+// Prints the loss, the share of right answers and the scale as it goes.
 #include <halfway/nn/activation.h>
 #include <halfway/nn/dropout.h>
 #include <halfway/nn/linear.h>

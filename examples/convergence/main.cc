@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trains three networks on real data in FP32 and in four ways of mixed precision, from several seeds
 // each, and reports whether they end where FP32 ends.
+//
+//   cmake --preset demo && cmake --build --preset demo --target demo_convergence
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <iostream>

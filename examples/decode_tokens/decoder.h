@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The model as a server runs it: token after token, with the keys and values of those before in a
 // cache, so that each costs one row of every product. What is read for a token are the weights and
-// the cache, and so their type decides how fast it comes.
+// the cache: where they are larger than the CPU's caches, their bytes decide how fast it comes.
 //
 //   decoding::decoder<decoding::in_bfloat16> model(weights, 96);   // room for 96 tokens
 //   auto logits = model.append(prompt);                            // a row for each of its tokens

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A network of dense layers that classifies pictures: its products in bfloat16 by halfway.
 //
-//   eigen_mlp_after_bfloat16 [folder of Fashion-MNIST]    # right answers, and images a second
+//   cmake --preset demo && cmake --build build/demo --target eigen_mlp_after_bfloat16
+//   build/demo/examples/eigen_mlp/eigen_mlp_after_bfloat16 [folder of Fashion-MNIST]
+//
+// Prints how many answers are right, and images a second.
 #include <halfway/interop/eigen.h>
 #include <halfway/ops/convert.h>
 #include <halfway/ops/packed_matrix.h>

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A network of dense layers that classifies pictures: as it was, in Eigen alone.
 //
-//   eigen_mlp_before [folder of Fashion-MNIST]    # right answers, and images a second
+//   cmake --preset demo && cmake --build build/demo --target eigen_mlp_before
+//   build/demo/examples/eigen_mlp/eigen_mlp_before [folder of Fashion-MNIST]
+//
+// Prints how many answers are right, and images a second.
 #include <Eigen/Core>
 #include <algorithm>
 #include <chrono>

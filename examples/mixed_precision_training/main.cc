@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trains one network on Fashion-MNIST in FP32, FP16 with and without loss scaling, and BF16,
 // quantizes the FP32 result to 8 bits, and reports what each cost and lost.
+//
+//   cmake --preset demo && cmake --build --preset demo --target demo
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trains a small transformer on English text, then compares what it predicts in FP32, in narrow types
 // everywhere, under autocast, with the types that a precision search finds, and with types that adapt.
+//
+//   cmake --preset demo && cmake --build --preset demo --target demo_precision_search
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
