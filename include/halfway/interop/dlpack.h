@@ -97,9 +97,10 @@ inline std::string dlpack_extents(const std::int64_t* extents, int n) {
 inline std::size_t dlpack_stride(std::string_view where, const DLTensor& t, int i) {
   const std::int64_t stride = t.strides[i];
   if (t.shape[i] <= 1) return 1;
-  if (stride < 0) {
+  if (stride < 0 || std::cmp_greater(stride, std::numeric_limits<std::ptrdiff_t>::max())) {
     fail(concat(where, ": strides ", dlpack_extents(t.strides, t.ndim), " of shape ",
-                dlpack_extents(t.shape, t.ndim), ": a matrix_view has none below 0"));
+                dlpack_extents(t.shape, t.ndim),
+                ": a matrix_view has none below 0 or beyond the address space"));
   }
   return static_cast<std::size_t>(stride);
 }
@@ -123,8 +124,10 @@ matrix_view<T> view_of_dlpack(const DLTensor& t, bool padded) {
   if (t.ndim != 1 && t.ndim != 2) fail(concat(where, ": ndim (", t.ndim, ") must be 1 or 2"));
   if (t.shape == nullptr) fail(concat(where, ": shape is null but ndim is ", t.ndim));
   for (int i = 0; i < t.ndim; ++i) {
-    if (t.shape[i] < 0) {
-      fail(concat(where, ": shape ", dlpack_extents(t.shape, t.ndim), " has an extent below 0"));
+    if (t.shape[i] < 0 ||
+        std::cmp_greater(t.shape[i], std::numeric_limits<std::ptrdiff_t>::max())) {
+      fail(concat(where, ": shape ", dlpack_extents(t.shape, t.ndim),
+                  " has an extent below 0 or beyond the address space"));
     }
   }
   const int last = t.ndim - 1;

@@ -28,7 +28,7 @@
 
 /// 1 where the compiler has a float16 (bfloat16) type, else 0.
 /// @{
-#if defined(__FLT16_MANT_DIG__)
+#if defined(__FLT16_MANT_DIG__) && (defined(__clang__) || __GNUC__ >= 13 || defined(__SSE2__))
 #define HALFWAY_HAS_FLOAT16 1
 #else
 #define HALFWAY_HAS_FLOAT16 0
