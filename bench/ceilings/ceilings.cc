@@ -168,6 +168,25 @@ size_t repeats_for(size_t bytes) {
   return std::max<size_t>(1, (size_t{1} << 20) / std::max<size_t>(bytes, 1));
 }
 
+// Passes over a long buffer are timed part by part, so that one fits between two interruptions. Gives
+// the beginnings of the parts in turn: each was last touched a whole pass ago.
+class parts {
+ public:
+  explicit parts(size_t bytes) : bytes_(bytes), size_(bytes) {
+    constexpr size_t most = size_t{8} << 20, line = 64;
+    if (bytes > most) size_ = bytes / ((bytes + most - 1) / most) / line * line;
+  }
+  size_t size() const { return size_; }
+  size_t next() {
+    const size_t here = at_;
+    at_ = at_ + 2 * size_ > bytes_ ? 0 : at_ + size_;
+    return here;
+  }
+
+ private:
+  size_t bytes_, size_, at_ = 0;
+};
+
 }  // namespace
 
 const char* simd_target() { return HWY_DYNAMIC_DISPATCH(ThisTarget)(); }
@@ -189,14 +208,16 @@ double copy_bandwidth(std::size_t bytes, double seconds_to_try) {
   const auto [at, is_new] = known.try_emplace(bytes, 0.0);
   if (is_new) {
     std::vector<char> from(bytes / 2, 1), to(bytes / 2);
+    parts part(bytes / 2);
     const size_t repeats = repeats_for(bytes);
     const double seconds = best_seconds(seconds_to_try, [&] {
       for (size_t i = 0; i < repeats; ++i) {
-        std::memcpy(to.data(), from.data(), from.size());
+        const size_t begin = part.next();
+        std::memcpy(to.data() + begin, from.data() + begin, part.size());
         asm volatile("" : : "r"(to.data()) : "memory");
       }
     });
-    at->second = 2.0 * static_cast<double>(from.size() * repeats) / seconds / 1e9;
+    at->second = 2.0 * static_cast<double>(part.size() * repeats) / seconds / 1e9;
   }
   return at->second;
 }
@@ -206,14 +227,17 @@ double read_bandwidth(std::size_t bytes, double seconds_to_try) {
   const auto [at, is_new] = known.try_emplace(bytes, 0.0);
   if (is_new) {
     const std::vector<std::uint32_t> words(bytes / 4 + 1, 1);
+    parts part(bytes);
     const size_t repeats = repeats_for(bytes);
     volatile std::uint32_t sink = 0;
     for (size_t streams : {1, 2, 4, 8}) {
       const double seconds = best_seconds(seconds_to_try, [&] {
-        for (size_t i = 0; i < repeats; ++i)
-          sink = HWY_DYNAMIC_DISPATCH(ReadStreams)(words.data(), bytes / 4, streams);
+        for (size_t i = 0; i < repeats; ++i) {
+          sink = HWY_DYNAMIC_DISPATCH(ReadStreams)(words.data() + part.next() / 4, part.size() / 4,
+                                                   streams);
+        }
       });
-      at->second = std::max(at->second, static_cast<double>(bytes * repeats) / seconds / 1e9);
+      at->second = std::max(at->second, static_cast<double>(part.size() * repeats) / seconds / 1e9);
     }
   }
   return at->second;

@@ -109,16 +109,15 @@ std::string cpu_name() {
 std::vector<cpu_feature> cpu_features() {
   const std::uint64_t one = getauxval(AT_HWCAP), two = getauxval(AT_HWCAP2);
   const auto bit = [](std::uint64_t word, int index) { return (word >> index & 1) != 0; };
-  const std::int64_t target = target_facts_now().target;
-  const bool bf16 = target == HWY_NEON_BF16;
+  const target_facts facts = target_facts_now();
   const std::string_view no_kernel = "no kernel for it";
   std::vector<cpu_feature> all = {
       {"asimd", bit(one, 1), true, "every kernel; float16 to and from float32"},
       {"fphp", bit(one, 9), false, "float16 is widened, to sum in float32"},
       {"asimdhp", bit(one, 10), false, "float16 is widened, to sum in float32"},
       {"asimdfhm", bit(one, 23), false, no_kernel},
-      {"asimddp", bit(one, 20), bf16, "products of int8 on the target NEON_BF16"},
-      {"bf16", bit(two, 14), bf16, "products of bfloat16"},
+      {"asimddp", bit(one, 20), facts.int8_dot, "products of int8 on the target NEON_BF16"},
+      {"bf16", bit(two, 14), facts.bfloat16_dot, "products of bfloat16"},
       {"i8mm", bit(two, 13), false, no_kernel},
       {"sve", bit(one, 22), false, "NEON is as fast on its CPUs"},
       {"sve2", bit(two, 1), false, "NEON is as fast on its CPUs"},
