@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// DLPack, the memory protocol of NumPy, PyTorch, JAX and TVM, without a copy: their tensors as operands
-// of halfway's operations, and halfway's matrices as tensors that free themselves.
+// DLPack, the memory protocol of NumPy, PyTorch, JAX and TVM, without a copy: their tensors as
+// operands of halfway's operations, and halfway's matrices as tensors that free themselves.
 //
-//   void product(DLManagedTensor* x, DLManagedTensor* w, DLManagedTensor* y) {       // borrowed
-//     halfway::gemm(halfway::from_dlpack<const halfway::half>(*x),
-//                   halfway::from_dlpack<const halfway::bfloat16>(*w), halfway::from_dlpack<float>(*y));
+//   void product(DLManagedTensor* x, DLManagedTensor* w, DLManagedTensor* y) {   // borrowed
+//     using namespace halfway;
+//     gemm(from_dlpack<const half>(*x), from_dlpack<const bfloat16>(*w), from_dlpack<float>(*y));
 //   }
-//   halfway::dlpack_handle<DLManagedTensor> handle(x);                 // taken over: ends with its deleter
-//   DLManagedTensor* out = halfway::to_dlpack(std::move(m)).release(); // given away, with its memory
+//   halfway::dlpack_handle<DLManagedTensor> h(x);   // taken over: ends with its deleter
+//   DLManagedTensor* y = halfway::to_dlpack(std::move(m)).release();   // given, with its memory
 //
 // Needs <dlpack/dlpack.h>, of any version; what it calls versioned (DLManagedTensorVersioned) from
-// DLPack 1.0 on. Types: float and double, half, bfloat16, the 8-bit floats of DLPack 1.1, int8, uint8,
-// int32; floats of 4 and 6 bits and int4 and uint4, which halfway keeps in a byte each, where a
-// versioned tensor's flags say so (IS_SUBBYTE_TYPE_PADDED).
+// DLPack 1.0 on. Types: float and double, half, bfloat16, the 8-bit floats of DLPack 1.1, int8,
+// uint8, int32; floats of 4 and 6 bits and int4 and uint4, which halfway keeps in a byte each,
+// where a versioned tensor's flags say so (IS_SUBBYTE_TYPE_PADDED).
 #ifndef HALFWAY_INTEROP_DLPACK_H_
 #define HALFWAY_INTEROP_DLPACK_H_
 
@@ -33,8 +33,8 @@
 
 namespace halfway {
 
-/// DLPack's name of an element type: its code, bits and one lane. The codes are DLPack 1.1's, whatever
-/// the header's version.
+/// DLPack's name of an element type: its code, bits and one lane. The codes are DLPack 1.1's,
+/// whatever the header's version.
 constexpr DLDataType dlpack_type(dtype type) {
   const auto with_code = [type](std::uint8_t code) {
     return DLDataType{code, static_cast<std::uint8_t>(bits_of(type)), 1};
@@ -154,12 +154,12 @@ matrix_view<T> view_of_dlpack(const DLTensor& t, bool padded) {
 
 }  // namespace detail
 
-/// The tensor's memory as a matrix; a tensor of one dimension as a row. Valid as long as the tensor is
-/// not deleted. Nothing but the tensor's owner can know whether others write to it.
+/// The tensor's memory as a matrix; a tensor of one dimension as a row. Valid as long as the tensor
+/// is not deleted. Nothing but the tensor's owner can know whether others write to it.
 ///
 /// Errors: another device than the CPU; a type that is not T's (or not T's storage: sub-byte types,
-/// which this form of tensor packs); ndim other than 1 or 2; an extent or a used stride below 0; null data
-/// or shape; a misaligned address; strides that put two elements in one place.
+/// which this form of tensor packs); ndim other than 1 or 2; an extent or a used stride below 0;
+/// null data or shape; a misaligned address; strides that put two elements in one place.
 template <class T>
 matrix_view<T> from_dlpack(const DLTensor& tensor) {
   return detail::view_of_dlpack<T>(tensor, false);
@@ -176,8 +176,8 @@ namespace detail {
 inline constexpr std::uint64_t dlpack_read_only = 1, dlpack_padded = 4;
 }  // namespace detail
 
-/// As above, of a versioned tensor. More errors: another major version than the header's; a read-only
-/// tensor where T is not const.
+/// As above, of a versioned tensor. More errors: another major version than the header's; a
+/// read-only tensor where T is not const.
 template <class T>
 matrix_view<T> from_dlpack(const DLManagedTensorVersioned& tensor) {
   constexpr std::string_view where = "halfway::from_dlpack";
@@ -199,8 +199,8 @@ struct dlpack_deleter {
   }
 };
 
-/// Owns a DLManagedTensor or DLManagedTensorVersioned: a unique_ptr, so it is deleted once. `release()`
-/// gives it to another library; a tensor taken from one is deleted with the handle.
+/// Owns a DLManagedTensor or DLManagedTensorVersioned: a unique_ptr, so it is deleted once.
+/// `release()` gives it to another library; a tensor taken from one is deleted with the handle.
 template <class Managed>
 using dlpack_handle = std::unique_ptr<Managed, dlpack_deleter>;
 
@@ -254,10 +254,10 @@ dlpack_handle<Managed> export_dlpack(std::shared_ptr<Matrix> matrix) {
 
 }  // namespace detail
 
-/// The matrix as a tensor that keeps it alive: the memory is freed with the last of the shared pointers
-/// and the tensors made of it, on whatever thread that is. A matrix of const elements needs
-/// DLManagedTensorVersioned, whose flags say so. The matrix must not be assigned to or moved from while
-/// a tensor lives. Error: a null pointer.
+/// The matrix as a tensor that keeps it alive: the memory is freed with the last of the shared
+/// pointers and the tensors made of it, on whatever thread that is. A matrix of const elements
+/// needs DLManagedTensorVersioned, whose flags say so. The matrix must not be assigned to or moved
+/// from while a tensor lives. Error: a null pointer.
 template <class Managed = DLManagedTensor, class T>
 dlpack_handle<Managed> to_dlpack(std::shared_ptr<matrix<T>> matrix) {
   return detail::export_dlpack<Managed>(std::move(matrix));

@@ -5,8 +5,9 @@
 //   halfway::gemm(halfway::from_mdspan(x), w, y);
 //   std::mdspan z = halfway::to_mdspan(y);                  // layout_stride
 //
-// `from_mdspan` takes whatever has mdspan's members: std::mdspan (libc++ 17, libstdc++ 15 in C++23), the
-// reference implementation of Kokkos, and submdspans of both. `to_mdspan` is there where std::mdspan is.
+// `from_mdspan` takes whatever has mdspan's members: std::mdspan (libc++ 17, libstdc++ 15 in
+// C++23), the reference implementation of Kokkos, and submdspans of both. `to_mdspan` is there
+// where std::mdspan is.
 #ifndef HALFWAY_INTEROP_MDSPAN_H_
 #define HALFWAY_INTEROP_MDSPAN_H_
 
@@ -40,12 +41,12 @@ concept mdspan_like = requires(const M& m) {
 }
 &&std::same_as<typename M::reference, typename M::element_type&>;
 
-/// The same memory as a matrix_view; elements of a type that same_bits knows (std::float16_t) become
-/// halfway's. Valid as long as the memory. A rank other than 2 is an error when it compiles: of a vector
-/// say by submdspan or a reshape whether it is a row or a column.
+/// The same memory as a matrix_view; elements of a type that same_bits knows (std::float16_t)
+/// become halfway's. Valid as long as the memory. A rank other than 2 is an error when it compiles:
+/// of a vector say by submdspan or a reshape whether it is a row or a column.
 ///
-/// Errors: a layout without strides, a negative stride, two elements in one place (an mdspan that is not
-/// unique), null data with elements.
+/// Errors: a layout without strides, a negative stride, two elements in one place (an mdspan that
+/// is not unique), null data with elements.
 template <mdspan_like M>
 auto from_mdspan(const M& m) {
   static_assert(M::rank() == 2, "halfway::from_mdspan: the rank must be 2");
@@ -70,10 +71,10 @@ auto from_mdspan(const M& m) {
 }
 
 #if defined(__cpp_lib_mdspan)
-/// The matrix where it is, with its strides; const if the elements are. Where there is one row (column)
-/// or no element the strides are such as an mdspan may have: above 0, and of no two elements in one place.
-/// Error: rows whose elements lie between those of others (strides 3 and 2 of 2 x 2), which a matrix_view
-/// may have and layout_stride may not.
+/// The matrix where it is, with its strides; const if the elements are. Where there is one row
+/// (column) or no element the strides are such as an mdspan may have: above 0, and of no two
+/// elements in one place. Error: rows whose elements lie between those of others (strides 3 and 2
+/// of 2 x 2), which a matrix_view may have and layout_stride may not.
 template <class M>
 requires matrix_like<std::remove_reference_t<M>>
 auto to_mdspan(M&& m) {

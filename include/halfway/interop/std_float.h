@@ -10,8 +10,9 @@
 // A product of the compiler's types rounds after every addition; halfway's sums are in float.
 //
 // HALFWAY_HAS_FLOAT16 and HALFWAY_HAS_BFLOAT16 say what there is: _Float16 on x86-64 from g++ 12
-// and clang 15 on, on 64-bit Arm from g++ 13; __bf16 that converts and computes from g++ 13 and clang 17 on. The standard's
-// names are the same types (P1467, and checked here), so one specialization serves both.
+// and clang 15 on, on 64-bit Arm from g++ 13; __bf16 that converts and computes from g++ 13 and
+// clang 17 on. The standard's names are the same types (P1467, and checked here), so one
+// specialization serves both.
 #ifndef HALFWAY_INTEROP_STD_FLOAT_H_
 #define HALFWAY_INTEROP_STD_FLOAT_H_
 

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// oneTBB's threads for halfway's operations, so that an engine that has an arena needs no second pool.
+// oneTBB's threads for halfway's operations, so that an engine that has an arena needs no second
+// pool.
 //
 //   oneapi::tbb::task_arena arena(8);
 //   halfway::tbb_executor on(arena);
 //   halfway::gemm(x, w, y, {}, on);              // the same bits as on any other executor
 //
-// The operation waits for its own tasks only: a thread that has none left does not take up another task
-// of the engine, which might start a second operation on top of the first one's scratch memory. So it
-// may be called from within TBB's tasks, of the same arena or another.
+// The operation waits for its own tasks only: a thread that has none left does not take up another
+// task of the engine, which might start a second operation on top of the first one's scratch
+// memory. So it may be called from within TBB's tasks, of the same arena or another.
 //
-// Cancelling the group that the caller runs in does not reach into an operation: it ends whole, as its
-// outputs would otherwise be half written and nobody told. An exception of a task (operations have none
-// but std::bad_alloc) is thrown by the operation, and the tasks that have not begun are dropped.
+// Cancelling the group that the caller runs in does not reach into an operation: it ends whole, as
+// its outputs would otherwise be half written and nobody told. An exception of a task (operations
+// have none but std::bad_alloc) is thrown by the operation, and the tasks that have not begun are
+// dropped.
 #ifndef HALFWAY_INTEROP_TBB_H_
 #define HALFWAY_INTEROP_TBB_H_
 
@@ -27,7 +29,8 @@
 
 namespace halfway {
 
-/// An executor (core/executor.h) on the threads of an arena. May be used by several threads at once.
+/// An executor (core/executor.h) on the threads of an arena. May be used by several threads at
+/// once.
 class tbb_executor {
  public:
   /// On the arena that the caller of an operation is in, which outside of others is TBB's own.
