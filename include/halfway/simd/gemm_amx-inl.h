@@ -18,8 +18,8 @@
 //
 // neither above k. Each FMA and each addition may flush less than 2^-126: k + 2 ceil(k / 32) of them,
 // not above 2 k for k >= 2; for k = 1 what is added is zero or normal. That is what gemm_error_bound
-// allows for: gamma(k + 3), and k 2^-125. Filling with zeros adds +0 to sums that are not -0, which
-// changes nothing; k is cut at multiples of 32 only: an element's bits depend on its row and column.
+// allows for: gamma(k + 3), and k 2^-125. k is cut at multiples of 32 only, and the last step is always
+// filled with zeros: an element's bits depend on nothing but its row and column.
 
 #if defined(HALFWAY_SIMD_GEMM_AMX_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HALFWAY_SIMD_GEMM_AMX_INL_H_
@@ -85,11 +85,17 @@ inline constexpr size_t kRowsAtOnce = kIsAmx<Step> ? 2 * kAmxRows : kTileRows;
 
 template <int kTile>
 HWY_INLINE void LoadAmx(const void* from, size_t stride) {
-  __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(kTile) : "memory");
+  __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2"
+                   :
+                   : "r"(from), "r"(stride), "i"(kTile)
+                   : "memory");
 }
 template <int kTile>
 HWY_INLINE void StoreAmx(void* to, size_t stride) {
-  __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(kTile) : "memory");
+  __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)"
+                   :
+                   : "r"(to), "r"(stride), "i"(kTile)
+                   : "memory");
 }
 template <int kTile>
 HWY_INLINE void ZeroAmx() {
@@ -160,7 +166,8 @@ struct AmxPanel {
 
 // step(a, b) for each step along k.
 template <class F>
-HWY_INLINE void ForAmxSteps(const AmxPanel& p, const uint8_t* a, size_t column_bytes, const F& step) {
+HWY_INLINE void ForAmxSteps(const AmxPanel& p, const uint8_t* a, size_t column_bytes,
+                            const F& step) {
   const uint8_t* b = p.b + column_bytes;
   for (size_t s = 0; s < p.steps; ++s, a += kAmxRowBytes, b += kAmxUnits * p.row_bytes) step(a, b);
   if (p.rest != nullptr) step(a, p.rest + column_bytes);
