@@ -26,6 +26,7 @@
 #include "halfway/simd/gemm_args.h"
 #include "halfway/simd/gemm_layout.h"
 #include "halfway/types/bfloat16.h"
+#include "support/without_amx.h"
 
 namespace halfway::testing {
 namespace {
@@ -43,6 +44,7 @@ namespace {
 using halfway::bfloat16;
 using halfway::matrix;
 using halfway::packed_matrix;
+using halfway::testing::without_amx;
 
 // Whether what this program calls goes to AMX.
 bool on_amx() {
@@ -50,12 +52,6 @@ bool on_amx() {
 }
 #define SKIP_WITHOUT_AMX() \
   if (!on_amx()) GTEST_SKIP() << "no AMX for bfloat16 and int8 (amx_tile, amx_bf16, amx_int8)"
-
-class without_amx {
- public:
-  without_amx() { halfway::detail::amx_is_wanted = false; }
-  ~without_amx() { halfway::detail::amx_is_wanted = true; }
-};
 
 float flushed(float x) {
   return std::abs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;

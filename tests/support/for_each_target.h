@@ -14,6 +14,7 @@
 
 #include "halfway/simd/cpu.h"
 #include "halfway/simd/dispatch.h"
+#include "support/without_amx.h"
 
 namespace halfway::testing {
 
@@ -31,11 +32,10 @@ void for_each_target(Body&& body) {
     hwy::SetSupportedTargetsForTest(target);
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     body();
-    if (target == HWY_AVX3_SPR && detail::has_amx()) {
+    if (target == HWY_AVX3_SPR && detail::uses_amx()) {
       SCOPED_TRACE("without AMX");
-      detail::amx_is_wanted = false;
+      const without_amx off;
       body();
-      detail::amx_is_wanted = true;
     }
   }
   hwy::SetSupportedTargetsForTest(0);
