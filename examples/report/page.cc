@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "markup.h"
+
 namespace report {
 
 namespace {
@@ -33,26 +35,6 @@ figure svg text { font-family: inherit; }
 figcaption { color: #555; font-size: 14px; margin-top: 8px; }
 .small { color: #666; font-size: 13px; }
 )";
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      default:
-        result += c;
-    }
-  }
-  return result;
-}
 
 }  // namespace
 

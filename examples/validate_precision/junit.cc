@@ -3,35 +3,11 @@
 
 #include <algorithm>
 
+#include "report/markup.h"
+
 namespace validate {
 
-namespace {
-
-// Within quotes. What XML 1.0 has no way to write, control characters, becomes a question mark.
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      default:
-        result += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
-    }
-  }
-  return result;
-}
-
-}  // namespace
+using report::escaped;
 
 std::string junit(const std::vector<verdict>& verdicts) {
   const auto failures = std::ranges::count_if(verdicts, [](const verdict& v) { return !v.met; });

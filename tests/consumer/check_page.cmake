@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Each block of PAGE that a comment <!-- file of this folder --> stands in front of is in that file, letter by letter.
+# Each block of PAGE that a comment <!-- file of this folder --> stands in front of is in that file, letter by letter, and
+# all of WAYS are shown.
 cmake_minimum_required(VERSION 3.25)
 file(READ ${PAGE} text)
 set(checked "")
@@ -19,8 +20,7 @@ while(text MATCHES "<!-- tests/consumer/([^ \n]+) -->\n```[a-z]*\n")
   list(APPEND checked ${file})
 endwhile()
 
-foreach(way IN ITEMS find_package/CMakeLists.txt add_subdirectory/CMakeLists.txt fetch_content/CMakeLists.txt
-                     fetch_content_both/CMakeLists.txt single_header.sh pkg_config.sh copied.sh)
+foreach(way IN LISTS WAYS)
   if(NOT way IN_LIST checked)
     message(FATAL_ERROR "${PAGE} does not show tests/consumer/${way}")
   endif()

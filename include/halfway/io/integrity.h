@@ -33,7 +33,6 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 #include "halfway/core/error.h"
 #include "halfway/io/atomic_file.h"
