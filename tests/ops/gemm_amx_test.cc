@@ -135,11 +135,13 @@ void expect_bits_of_model(std::size_t m, std::size_t n, std::size_t k, int sprea
 
 TEST(GemmAmx, Bfloat16HasTheBitsOfTheManual) {
   SKIP_WITHOUT_AMX();
-  for (const std::size_t k : {1, 2, 3, 31, 32, 33, 63, 64, 65, 301}) {
+  for (const std::size_t k : {1u, 2u, 3u, 31u, 32u, 33u, 63u, 64u, 65u, 301u}) {
     expect_bits_of_model(33, 97, k, 8);
   }
-  for (const std::size_t m : {1, 2, 15, 16, 17, 31, 32, 49, 70}) expect_bits_of_model(m, 65, 70, 8);
-  for (const std::size_t n : {1, 31, 32, 33, 64, 96, 129}) expect_bits_of_model(19, n, 70, 8);
+  for (const std::size_t m : {1u, 2u, 15u, 16u, 17u, 31u, 32u, 49u, 70u})
+    expect_bits_of_model(m, 65, 70, 8);
+  for (const std::size_t n : {1u, 31u, 32u, 33u, 64u, 96u, 129u})
+    expect_bits_of_model(19, n, 70, 8);
   expect_bits_of_model(40, 40, 5003, 8);    // several chunks of k
   expect_bits_of_model(20, 40, 200, 140);   // sums that are flushed
   expect_bits_of_model(600, 40, 2100, 8);   // several blocks of rows
@@ -225,11 +227,11 @@ void expect_integers_as_without(std::size_t m, std::size_t n, std::size_t k) {
 
 TEST(GemmAmx, IntegersAreExact) {
   SKIP_WITHOUT_AMX();
-  for (const std::size_t k : {1, 3, 4, 5, 63, 64, 65, 130, 4403}) {
+  for (const std::size_t k : {1u, 3u, 4u, 5u, 63u, 64u, 65u, 130u, 4403u}) {
     expect_integers_as_without<std::uint8_t>(33, 97, k);
     expect_integers_as_without<std::int8_t>(33, 97, k);
   }
-  for (const std::size_t m : {1, 15, 16, 17, 31, 70}) {
+  for (const std::size_t m : {1u, 15u, 16u, 17u, 31u, 70u}) {
     expect_integers_as_without<std::uint8_t>(m, 65, 70);
     expect_integers_as_without<std::int8_t>(m, 65, 128);
   }
@@ -320,9 +322,9 @@ void expect_inside(std::size_t m, std::size_t n, std::size_t k, bool at_the_end)
 TEST(GemmAmx, TouchesNothingOutsideOfTheOperands) {
   SKIP_WITHOUT_AMX();
   for (const bool at_the_end : {false, true}) {
-    for (const std::size_t m : {1, 16, 17, 32, 35}) {
-      for (const std::size_t n : {1, 32, 33, 64, 65, 96}) {
-        for (const std::size_t k : {1, 2, 31, 32, 33, 64, 68, 96, 100}) {
+    for (const std::size_t m : {1u, 16u, 17u, 32u, 35u}) {
+      for (const std::size_t n : {1u, 32u, 33u, 64u, 65u, 96u}) {
+        for (const std::size_t k : {1u, 2u, 31u, 32u, 33u, 64u, 68u, 96u, 100u}) {
           expect_inside<bfloat16, bfloat16, float>(m, n, k, at_the_end);
           expect_inside<std::uint8_t, std::int8_t, std::int32_t>(m, n, k, at_the_end);
           expect_inside<std::int8_t, std::int8_t, std::int32_t>(m, n, k, at_the_end);
