@@ -99,7 +99,9 @@ void expect_product_within_bound(std::size_t m, std::size_t n, std::size_t k, la
   std::vector<float> bias(n);
   for (std::size_t j = 0; j < n; ++j) bias[j] = 0.25f * static_cast<float>(j % 7) - 0.5f;
   if (with_bias) options.bias = bias;
-  const auto va = a.view(), vb = b.view(), vc = c.view();
+  const auto va = a.view();
+  const auto vb = b.view();
+  const auto vc = c.view();
   std::vector<double> before(m * n);
   for (std::size_t i = 0; i < m; ++i) {
     for (std::size_t j = 0; j < n; ++j) before[i * n + j] = static_cast<double>(vc(i, j));
