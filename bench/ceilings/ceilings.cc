@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "halfway/simd/gemm_amx-inl.h"
+#include "halfway/types/bfloat16.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -75,6 +77,35 @@ double MultiplyI8(size_t steps, int32_t seed, int32_t* sink) {
 #endif
 }
 
+// `steps` x 4 products of tiles; 0 where AMX is not used.
+template <class Step>
+double MultiplyTiles(size_t steps) {
+#if HALFWAY_SIMD_AMX
+  namespace simd = halfway::HWY_NAMESPACE;
+  if (!halfway::detail::uses_amx()) return 0.0;
+  simd::AmxTiles tiles;
+  tiles.SetRows(simd::kRowsAtOnce<Step>);  // which sets them to zero, too
+  for (size_t s = 0; s < steps; ++s) {
+    simd::MultiplyAmx<Step, 0, 4, 6>();
+    simd::MultiplyAmx<Step, 1, 4, 7>();
+    simd::MultiplyAmx<Step, 2, 5, 6>();
+    simd::MultiplyAmx<Step, 3, 5, 7>();
+  }
+  constexpr size_t kSums = simd::kAmxRows * simd::kAmxColumns;
+  return 2.0 * static_cast<double>(steps * 4 * kSums * Step::kDepth);
+#else
+  (void)steps;
+  return 0.0;
+#endif
+}
+double MultiplyTilesBF16(size_t steps) {
+  return MultiplyTiles<halfway::HWY_NAMESPACE::GemmStepAmxBF16>(steps);
+}
+double MultiplyTilesI8(size_t steps) {
+  return MultiplyTiles<halfway::HWY_NAMESPACE::GemmStepAmxI8<uint8_t>>(steps);
+}
+bool UsesAmx() { return HALFWAY_SIMD_AMX != 0 && halfway::detail::uses_amx(); }
+
 // Sums `bytes` bytes as `streams` runs that are read side by side.
 uint32_t ReadStreams(const uint32_t* HWY_RESTRICT p, size_t words, size_t streams) {
   const hn::ScalableTag<uint32_t> d;
@@ -119,7 +150,10 @@ namespace {
 HWY_EXPORT(MultiplyF32);
 HWY_EXPORT(MultiplyPairsBF16);
 HWY_EXPORT(MultiplyI8);
+HWY_EXPORT(MultiplyTilesBF16);
+HWY_EXPORT(MultiplyTilesI8);
 HWY_EXPORT(ReadStreams);
+HWY_EXPORT(UsesAmx);
 HWY_EXPORT(HasDotBF16);
 HWY_EXPORT(ThisTarget);
 
@@ -145,18 +179,22 @@ double measure_multiply(unit u, double seconds_to_try) {
   std::vector<std::int32_t> ints(floats.size());
   volatile float seed = 1.0f;
   volatile std::int32_t int_seed = 0x01020304;
+  const bool uses_amx = HWY_DYNAMIC_DISPATCH(UsesAmx)();
   double operations = 0.0;
   const double seconds = best_seconds(seconds_to_try, [&] {
     switch (u) {
       case unit::f32:
         operations = HWY_DYNAMIC_DISPATCH(MultiplyF32)(steps, seed, floats.data());
         break;
-      case unit::bf16:  // which multiply_ceiling() has made one of the others
+      case unit::bf16:  // without AMX multiply_ceiling() has made it one of the others
+        operations = HWY_DYNAMIC_DISPATCH(MultiplyTilesBF16)(steps);
+        break;
       case unit::bf16_dot:
         operations = HWY_DYNAMIC_DISPATCH(MultiplyPairsBF16)(steps, seed, floats.data());
         break;
       case unit::i8:
-        operations = HWY_DYNAMIC_DISPATCH(MultiplyI8)(steps, int_seed, ints.data());
+        operations = uses_amx ? HWY_DYNAMIC_DISPATCH(MultiplyTilesI8)(steps)
+                              : HWY_DYNAMIC_DISPATCH(MultiplyI8)(steps, int_seed, ints.data());
         break;
     }
   });
@@ -193,7 +231,7 @@ const char* simd_target() { return HWY_DYNAMIC_DISPATCH(ThisTarget)(); }
 
 double multiply_ceiling(unit u, double seconds) {
   static std::map<unit, double> known;
-  if (u == unit::bf16) {  // as gemm chooses
+  if (u == unit::bf16 && !HWY_DYNAMIC_DISPATCH(UsesAmx)()) {  // as gemm chooses
     const bool is_dot =
         HWY_DYNAMIC_DISPATCH(HasDotBF16)() && !halfway::detail::bfloat16_dot_is_slow();
     u = is_dot ? unit::bf16_dot : unit::f32;

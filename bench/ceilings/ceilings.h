@@ -11,8 +11,8 @@
 namespace halfway_bench {
 
 // The instruction that a product is made of on the chosen SIMD target: fused multiply-add of f32; of
-// bf16 the dot product of pairs, or, where the CPU has none or a slow one, f32's multiply-add; dot
-// product of u8 and s8 quads. `bf16_dot` is the dot product of pairs whether or not products use it.
+// bf16 AMX's product of tiles, the dot product of pairs, or, where the CPU has none or a slow one,
+// f32's multiply-add; of u8 and s8 AMX's or the dot product of quads. `bf16_dot` is the dot product of pairs whether or not products use it.
 enum class unit { f32, bf16, bf16_dot, i8 };
 
 // 1e9 operations a second (a multiply and an add count two), register to register, one thread. 0 for

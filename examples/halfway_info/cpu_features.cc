@@ -60,6 +60,7 @@ std::vector<cpu_feature> cpu_features() {
   const bool avx2 = target <= HWY_AVX2, avx3 = target <= HWY_AVX3, dl = target <= HWY_AVX3_DL,
              bf16 = target <= HWY_AVX3_ZEN4;
 
+  const bool amx = target_facts_now().amx;
   const bool slow = halfway::detail::bfloat16_dot_is_slow();
   const std::string_view no_kernel = "no kernel for it";
   std::vector<cpu_feature> all = {
@@ -73,16 +74,17 @@ std::vector<cpu_feature> cpu_features() {
       {"avx512_vbmi", zmm && bit(seven.c, 1), dl, "float8_e4m3fn by table look-ups"},
       {"avx512_vnni", zmm && bit(seven.c, 11), dl, "products of int8"},
       {"avx512_bf16", zmm && bit(more.a, 5), bf16,
-       slow ? "float32 to bfloat16, attention; not gemm: slower than widening on this CPU"
-            : "float32 to bfloat16, products of bfloat16"},
+       amx    ? "float32 to bfloat16, attention; not gemm: AMX is faster"
+       : slow ? "float32 to bfloat16, attention; not gemm: slower than widening on this CPU"
+              : "float32 to bfloat16, products of bfloat16"},
       {"avx512_fp16", zmm && bit(seven.d, 23), false, "float16 is widened, to sum in float32"},
       {"avx_vnni", ymm && bit(more.a, 4), false, no_kernel},
       {"avx_vnni_int8", ymm && bit(more.d, 4), false, no_kernel},
       {"avx_vnni_int16", ymm && bit(more.d, 10), false, no_kernel},
       {"avx_ne_convert", ymm && bit(more.d, 5), false, no_kernel},
-      {"amx_tile", tiles && bit(seven.d, 24), false, no_kernel},
-      {"amx_int8", tiles && bit(seven.d, 25), false, no_kernel},
-      {"amx_bf16", tiles && bit(seven.d, 22), false, no_kernel},
+      {"amx_tile", tiles && bit(seven.d, 24), amx, "products of bfloat16 and int8"},
+      {"amx_int8", tiles && bit(seven.d, 25), amx, "products of int8"},
+      {"amx_bf16", tiles && bit(seven.d, 22), amx, "products of bfloat16"},
       {"amx_fp16", tiles && bit(more.a, 21), false, no_kernel},
   };
   for (cpu_feature& f : all) f.used = f.used && f.present;

@@ -5,6 +5,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 
 #include "formats.h"
+#include "halfway/simd/gemm_amx-inl.h"
 #include "halfway/simd/gemm_step-inl.h"
 #include "halfway/simd/load_store-inl.h"
 #include "hwy/highway.h"
@@ -33,6 +34,7 @@ target_facts Facts() {
   t.bfloat16_dot = HWY_NATIVE_DOT_BF16 != 0;
   // Where Highway's SumOfMulQuadAccumulate is made of dot products of bytes.
   t.int8_dot = (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL) || HWY_TARGET == HWY_NEON_BF16;
+  t.amx = HALFWAY_SIMD_AMX != 0 && halfway::detail::uses_amx();
   AddFormat<halfway::float8_e4m3fn>(t);
   AddFormat<halfway::float8_e5m2>(t);
   AddFormat<halfway::float8_e4m3fnuz>(t);
@@ -122,6 +124,7 @@ format_support support_of(dtype type, const target_facts& t) {
       return {type, support::scalar, support::scalar, support::none, ""};
     case dtype::bfloat16: {
       const support rounding = t.bfloat16_rounding ? support::native : support::emulated;
+      if (t.amx) return {type, wide.kind, rounding, support::native, "AMX's products of tiles"};
       if (t.bfloat16_dot && !halfway::detail::bfloat16_dot_is_slow())
         return {type, wide.kind, rounding, support::native, "dot products of pairs"};
       return {type, wide.kind, rounding, support::widened, wide.how + ", then " + multiply_add};
@@ -133,8 +136,9 @@ format_support support_of(dtype type, const target_facts& t) {
       return {type, wide.kind, support::emulated, support::none, ""};
     case dtype::int8:
       return {type, wide.kind, support::emulated, t.int8_dot ? support::native : support::widened,
-              t.int8_dot ? "dot products of quads, summed in int32"
-                         : "products of 16-bit integers, summed in int32"};
+              t.amx        ? "AMX's products of tiles, summed in int32"
+              : t.int8_dot ? "dot products of quads, summed in int32"
+                           : "products of 16-bit integers, summed in int32"};
     case dtype::uint8:  // the activations of a product with int8
       return {type, wide.kind, support::emulated, support::none, "with int8 weights: as those"};
     case dtype::int4:

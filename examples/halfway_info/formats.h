@@ -20,6 +20,7 @@ struct target_facts {
   bool bfloat16_rounding = false;
   bool bfloat16_dot = false;  // of pairs, summed in float32; whether or not gemm uses it
   bool int8_dot = false;      // of quads, summed in int32
+  bool amx = false;           // products of bfloat16 and int8 by tiles
   // Formats as bits, 1 << dtype: decoded through float16's conversion; by looking up tables.
   std::uint32_t through_half = 0, by_table = 0;
   bool int4_lookup = false;  // 16 floats in a register

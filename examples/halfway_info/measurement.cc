@@ -34,7 +34,8 @@ measurement measure(const machine& m, const target_facts& t) {
                     {"bf16", gflops(unit::bf16), product_of(dtype::bfloat16, t)},
                     {"int8", gflops(unit::i8), product_of(dtype::int8, t)}};
   if (t.bfloat16_dot &&
-      format_supports(t)[static_cast<std::size_t>(dtype::bfloat16)].gemm != support::native) {
+      (t.amx ||
+       format_supports(t)[static_cast<std::size_t>(dtype::bfloat16)].gemm != support::native)) {
     all.arithmetic.push_back({"bf16_dot", gflops(unit::bf16_dot),
                               "dot products of pairs, which gemm does without on this CPU"});
   }

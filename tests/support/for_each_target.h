@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a test body once on every SIMD target that this machine can run, through the public
-// operations.
+// operations; where there is AMX, with and without it.
 //
 //   TEST(Sum, IsExactOnIntegers) { halfway::testing::for_each_target([] {
 //   EXPECT_EQ(halfway::sum(v), 6.0f); }); }
@@ -12,7 +12,9 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "halfway/simd/cpu.h"
 #include "halfway/simd/dispatch.h"
+#include "support/without_amx.h"
 
 namespace halfway::testing {
 
@@ -30,6 +32,11 @@ void for_each_target(Body&& body) {
     hwy::SetSupportedTargetsForTest(target);
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     body();
+    if (target == HWY_AVX3_SPR && detail::uses_amx()) {
+      SCOPED_TRACE("without AMX");
+      const without_amx off;
+      body();
+    }
   }
   hwy::SetSupportedTargetsForTest(0);
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());

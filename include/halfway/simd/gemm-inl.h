@@ -22,6 +22,7 @@
 #include <type_traits>
 
 #include "halfway/simd/cpu.h"
+#include "halfway/simd/gemm_amx-inl.h"
 #include "halfway/simd/gemm_args.h"
 #include "halfway/simd/gemm_epilogue-inl.h"
 #include "halfway/simd/gemm_layout.h"
@@ -41,6 +42,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 // of 512 KiB 5% to loading panels anew.
 static constexpr size_t kChunkUnits = 1024;
 static constexpr size_t kBlockBytes = size_t{2} << 20;
+static constexpr size_t kAmxBlockBytes = size_t{1} << 20;
 // Panels that are packed for one call at a time, and sums that wait outside c.
 static constexpr size_t kGroupBytes = size_t{2} << 20;
 
@@ -55,10 +57,11 @@ struct GemmPlan {
            bool in_place) {
     using TA = typename Config::A;
     depth = detail::padded_depth<Panel>(g.k);
-    streams = g.b_streams && g.m <= kFewRows && (!kPanelWide || RowsOfTile(g.m) != g.m);
+    streams = !kIsAmx<Step> && g.b_streams && g.m <= kFewRows &&
+              (!kPanelWide || RowsOfTile(g.m) != g.m);
     const size_t all_units = depth * sizeof(A) / 4;
     const size_t chunks =
-        g.m <= kTileRows || streams ? 1 : HWY_MAX(size_t{1}, hwy::DivCeil(all_units, kChunkUnits));
+        g.m <= kRowsAtOnce<Step> || streams ? 1 : HWY_MAX(size_t{1}, hwy::DivCeil(all_units, kChunkUnits));
     chunk_k = hwy::RoundUpTo(hwy::DivCeil(all_units, chunks), Step::kUnits) * 4 / sizeof(A);
 
     if constexpr (kHasGroups<Step>) {  // whole groups: where one ended would change its bits
@@ -72,8 +75,10 @@ struct GemmPlan {
     const size_t own_bytes = g.a_row_stride * sizeof(TA);
     pack_a = g.a_col_stride != 1 || signed_a || !std::is_same_v<TA, A> || g.k % Step::kDepth != 0;
     row_bytes = pack_a ? PackedRowBytes<Step>(chunk_k) : own_bytes;
-    block_rows = kBlockBytes / HWY_MAX(chunk_k * sizeof(A), size_t{1024}) / kTileRows * kTileRows;
-    block_rows = HWY_MIN(HWY_MAX(block_rows, kTileRows), g.m);
+    constexpr size_t kRows = kRowsAtOnce<Step>;
+    constexpr size_t kBytes = kIsAmx<Step> ? kAmxBlockBytes : kBlockBytes;
+    block_rows = kBytes / HWY_MAX(chunk_k * sizeof(A), size_t{1024}) / kRows * kRows;
+    block_rows = HWY_MIN(HWY_MAX(block_rows, kRows), g.m);
 
     const size_t panel_bytes =
         HWY_MAX((Config::b_is_packed
@@ -91,7 +96,7 @@ struct GemmPlan {
     };
     a_at = take(pack_a ? block_rows * row_bytes : 0);
     acc_stride = in_place || one_tile ? detail::most_columns_at_once : group_columns;
-    acc_at = take((one_tile ? kTileRows : block_rows) * acc_stride * sizeof(Acc));
+    acc_at = take((one_tile ? kRows : block_rows) * acc_stride * sizeof(Acc));
     b_at = take(Config::b_is_packed ? 0 : group_columns * depth * sizeof(Panel));
     sums_at = take(Config::b_is_packed ? 0 : group_columns * sizeof(int32_t));
   }
@@ -123,20 +128,24 @@ HWY_INLINE void TakeZeroPoint(const int32_t* HWY_RESTRICT column_sums, int32_t z
   }
 }
 
+#if HALFWAY_SIMD_AMX
+struct NoTiles {};
+#endif
+
 template <class Step, class Config>
 HWY_NOINLINE void RunGemm(const detail::gemm_operands<typename Config::A, typename Config::B>& g,
                           const typename Config::Epilogue& epilogue) {
   using TA = typename Config::A;
   using Panel = typename Step::Panel;
   using Acc = typename Step::Acc;
-  constexpr bool kIsI8 = std::is_same_v<Step, GemmStepI8>;
+  constexpr bool kIsI8 = std::is_same_v<Panel, int8_t>;
 
-  // Signed A is read as unsigned plus 128, so one instruction serves both; that and the zero point
-  // come off the sums again.
+  // Signed A is read as unsigned plus 128, so one instruction serves both (AMX has two); that and the
+  // zero point come off the sums again.
   uint8_t flip = 0;
   int32_t a_zero = 0;
   if constexpr (kIsI8) {
-    if constexpr (std::is_same_v<TA, int8_t>) flip = 0x80;
+    if constexpr (std::is_same_v<TA, int8_t> && !kIsAmx<Step>) flip = 0x80;
     a_zero = flip;
     if constexpr (requires { epilogue.a_zero_point; }) a_zero += epilogue.a_zero_point;
   }
@@ -146,6 +155,9 @@ HWY_NOINLINE void RunGemm(const detail::gemm_operands<typename Config::A, typena
   Acc* HWY_RESTRICT own_acc = reinterpret_cast<Acc*>(scratch + plan.acc_at);
   Panel* HWY_RESTRICT own_panels = reinterpret_cast<Panel*>(scratch + plan.b_at);
   int32_t* HWY_RESTRICT own_sums = reinterpret_cast<int32_t*>(scratch + plan.sums_at);
+#if HALFWAY_SIMD_AMX
+  std::conditional_t<kIsAmx<Step>, AmxTiles, NoTiles> tiles;
+#endif
 
   for (size_t j0 = 0; j0 < g.n; j0 += plan.group_columns) {
     const size_t group = HWY_MIN(plan.group_columns, g.n - j0);
@@ -179,8 +191,7 @@ HWY_NOINLINE void RunGemm(const detail::gemm_operands<typename Config::A, typena
 
         for (size_t j = 0, width; j < group; j += width) {
           width = detail::panel_width(group - j);
-          const bool is_pair =
-              Config::b_is_packed && g.m <= kPairRows && group - j >= 2 * detail::panel_columns;
+          const bool is_pair = !kIsAmx<Step> && Config::b_is_packed && g.m <= kPairRows && group - j >= 2 * detail::panel_columns;
           const size_t panel_step = is_pair ? plan.Items(width * plan.depth) : 0;
           const size_t panel_columns = width;
           if (is_pair) width *= 2;
@@ -198,7 +209,7 @@ HWY_NOINLINE void RunGemm(const detail::gemm_operands<typename Config::A, typena
               plan.acc_stride,
               plan.one_tile,
               k0 != 0,
-              plan.streams,
+              kIsAmx<Step> ? g.b_streams && g.m <= kAmxRows : plan.streams,
               {}};
           if constexpr (kHasGroups<Step>) {
             const size_t groups = hwy::DivCeil(g.k, g.b_group);
@@ -213,7 +224,7 @@ HWY_NOINLINE void RunGemm(const detail::gemm_operands<typename Config::A, typena
               block.one_tile = false;
             }
           }
-          RunPanelBlock(block, [&](size_t i, size_t count) HWY_ATTR {
+          const auto finish = [&](size_t i, size_t count) HWY_ATTR {
             if (!is_last) return;
             Acc* of_row = block.SumsOfRow(i);
             for (size_t r = i; r < i + count; ++r, of_row += block.acc_stride) {
@@ -222,7 +233,14 @@ HWY_NOINLINE void RunGemm(const detail::gemm_operands<typename Config::A, typena
               }
               if (!in_c || !IsPlain(epilogue)) FinishRow(epilogue, i0 + r, j0 + j, cols, of_row);
             }
-          });
+          };
+          if constexpr (kIsAmx<Step>) {
+#if HALFWAY_SIMD_AMX
+            RunAmxBlock(block, tiles, finish);
+#endif
+          } else {
+            RunPanelBlock(block, finish);
+          }
         }
         k0 += k;
       } while (k0 < g.k);
@@ -237,6 +255,15 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
   using TB = typename Config::B;
   using Fast = decltype(ChooseGemmStep<TA, TB, Config::b_is_packed>());
   using Reproducible = decltype(ChooseGemmStep<TA, TB, Config::b_is_packed, true>());
+#if HALFWAY_SIMD_AMX
+  if (detail::uses_amx()) {
+    if constexpr (std::is_same_v<Fast, GemmStepBF16>) {
+      if (!g.reproducible) return RunGemm<GemmStepAmxBF16, Config>(g, epilogue);
+    } else if constexpr (std::is_same_v<Fast, GemmStepI8>) {
+      return RunGemm<GemmStepAmxI8<TA>, Config>(g, epilogue);
+    }
+  }
+#endif
   if constexpr (!std::is_same_v<Fast, Reproducible>) {
     bool widens = g.reproducible;
 #if HWY_NATIVE_DOT_BF16
