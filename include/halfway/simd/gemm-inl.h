@@ -57,11 +57,12 @@ struct GemmPlan {
            bool in_place) {
     using TA = typename Config::A;
     depth = detail::padded_depth<Panel>(g.k);
-    streams = !kIsAmx<Step> && g.b_streams && g.m <= kFewRows &&
-              (!kPanelWide || RowsOfTile(g.m) != g.m);
+    streams =
+        !kIsAmx<Step> && g.b_streams && g.m <= kFewRows && (!kPanelWide || RowsOfTile(g.m) != g.m);
     const size_t all_units = depth * sizeof(A) / 4;
-    const size_t chunks =
-        g.m <= kRowsAtOnce<Step> || streams ? 1 : HWY_MAX(size_t{1}, hwy::DivCeil(all_units, kChunkUnits));
+    const size_t chunks = g.m <= kRowsAtOnce<Step> || streams
+                              ? 1
+                              : HWY_MAX(size_t{1}, hwy::DivCeil(all_units, kChunkUnits));
     chunk_k = hwy::RoundUpTo(hwy::DivCeil(all_units, chunks), Step::kUnits) * 4 / sizeof(A);
 
     if constexpr (kHasGroups<Step>) {  // whole groups: where one ended would change its bits
@@ -129,6 +130,12 @@ HWY_INLINE void TakeZeroPoint(const int32_t* HWY_RESTRICT column_sums, int32_t z
 }
 
 #if HALFWAY_SIMD_AMX
+// Setting up tiles takes as long as other kernels take for some ten thousand multiply-adds. Products of
+// bfloat16 whose k fills little of a step don't get that back (8 x 64 x 8 a third of the speed, 512 x 64
+// x 16 nine tenths, x 27 twice), nor do small ones of bytes, nor few rows of them.
+static constexpr size_t kAmxLeastK = 24;
+static constexpr size_t kAmxFewRows = 4;
+static constexpr size_t kAmxLeastWork = size_t{1} << 17;  // multiply-adds
 struct NoTiles {};
 #endif
 
@@ -191,7 +198,8 @@ HWY_NOINLINE void RunGemm(const detail::gemm_operands<typename Config::A, typena
 
         for (size_t j = 0, width; j < group; j += width) {
           width = detail::panel_width(group - j);
-          const bool is_pair = !kIsAmx<Step> && Config::b_is_packed && g.m <= kPairRows && group - j >= 2 * detail::panel_columns;
+          const bool is_pair = !kIsAmx<Step> && Config::b_is_packed && g.m <= kPairRows &&
+                               group - j >= 2 * detail::panel_columns;
           const size_t panel_step = is_pair ? plan.Items(width * plan.depth) : 0;
           const size_t panel_columns = width;
           if (is_pair) width *= 2;
@@ -258,9 +266,15 @@ void GemmKernel(const detail::gemm_operands<typename Config::A, typename Config:
 #if HALFWAY_SIMD_AMX
   if (detail::uses_amx()) {
     if constexpr (std::is_same_v<Fast, GemmStepBF16>) {
-      if (!g.reproducible) return RunGemm<GemmStepAmxBF16, Config>(g, epilogue);
-    } else if constexpr (std::is_same_v<Fast, GemmStepI8>) {
-      return RunGemm<GemmStepAmxI8<TA>, Config>(g, epilogue);
+      // By k alone, which no cut of a product changes: else the bits would depend on it.
+      if (!g.reproducible && g.k >= kAmxLeastK) {
+        return RunGemm<GemmStepAmxBF16, Config>(g, epilogue);
+      }
+    } else if constexpr (std::is_same_v<Fast, GemmStepI8>) {  // exact in any way
+      if (g.m > kAmxFewRows && g.k >= GemmStepAmxI8<TA>::kDepth &&
+          g.m * g.n >= kAmxLeastWork / g.k) {
+        return RunGemm<GemmStepAmxI8<TA>, Config>(g, epilogue);
+      }
     }
   }
 #endif
