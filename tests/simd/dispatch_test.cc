@@ -50,7 +50,11 @@ TEST(Dispatch, AgreesWithTheKernelsViewOfTheCpu) {
 
 TEST(Dispatch, FollowsTheTargetThatATestAsksFor) {
   std::vector<std::string> seen;
-  halfway::testing::for_each_target([&] { seen.emplace_back(halfway::simd_target_name()); });
+  halfway::testing::for_each_target([&] {  // twice on the target that may go without AMX
+    if (seen.empty() || seen.back() != halfway::simd_target_name()) {
+      seen.emplace_back(halfway::simd_target_name());
+    }
+  });
   std::vector<std::string> want;
   for (std::int64_t rest = HWY_TARGETS & hwy::SupportedTargets(); rest != 0; rest &= rest - 1) {
     want.emplace_back(hwy::TargetName(rest & -rest));
