@@ -3,18 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
+
+#include "report/number.h"
 
 namespace convergence {
 
 namespace {
 
-std::string format(const char* pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
+using ::report::format;
 
 std::string metric_text(const task& t, double value) {
   return t.higher_is_better ? format("%.2f%%", 100 * value) : format("%.4f", value);

@@ -2,11 +2,11 @@
 #include "output.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "halfway/simd/targets.h"
 #include "hwy/detect_targets.h"
+#include "report/number.h"
 
 namespace info {
 
@@ -14,11 +14,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-std::string format(const char* pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
+using ::report::format;
 
 std::string size_text(std::size_t bytes) {
   const bool is_large = bytes >= std::size_t{1} << 20;

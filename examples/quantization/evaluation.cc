@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <span>
 
 #include "halfway/fidelity/comparison.h"
 #include "inference.h"
+#include "report/number.h"
 
 namespace quantization {
 
@@ -19,11 +19,7 @@ namespace {
 using halfway::matrix;
 using halfway::matrix_view;
 
-std::string format(const char* pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
+using ::report::format;
 
 std::vector<std::size_t> classes_of(const matrix<float>& logits) {
   std::vector<std::size_t> classes;

@@ -2,10 +2,10 @@
 #include "output.h"
 
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "report/number.h"
 #include "report/page.h"
 
 namespace trade_off {
@@ -14,11 +14,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-std::string format(const char* pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
+using ::report::format;
 
 std::string kib(double bytes) { return format("%.1f", bytes / 1024); }
 

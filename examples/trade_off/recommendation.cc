@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <numeric>
 #include <string_view>
 
 #include "halfway/core/error.h"
+#include "report/number.h"
 
 namespace trade_off {
 
@@ -17,11 +17,7 @@ using halfway::confidence_interval;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-std::string format(const char* pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
+using ::report::format;
 
 std::string percent(double share) { return format("%.2f%%", 100 * share); }
 std::string points(double share) { return format("%.2f", 100 * share) + " points"; }
